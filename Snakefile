@@ -1,0 +1,29 @@
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # jobs inherit it, in every environment
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=f"results/{config['experiment']}",
+    logs=f"results/{config['experiment']}/logs",
+    benchmarks=f"results/{config['experiment']}/benchmarks",
+
+
+include: "workflow/rules/captioning.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/verdict.json",
+        "<results>/config.yaml",

@@ -1,0 +1,1 @@
+"""retcap: a Snakemake experiment pipeline for vision-language research."""

@@ -1,0 +1,59 @@
+"""The typed records that travel between stages. Light on purpose: plugin files import it while the Snakefile is read."""
+
+import msgspec
+
+
+class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a data set (or a generated demo world) is and where it comes from."""
+
+    name: str
+    title: str
+    task: str  # "captioning", "retrieval", or "world" for a generator
+    licence: str
+    source: str
+    citation: str
+    notes: str = ""
+
+
+class CaptionerCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a captioning model is and what one job of it needs (bf16 weights, batch of a few panoramas)."""
+
+    name: str
+    title: str
+    model_id: str
+    revision: str | None
+    architecture: str  # transformers class name
+    params_b: float  # billions, counted from the published configuration
+    licence: str
+    image_policy: str  # what the native processor does with a 2:1 panorama, in words
+    padding_side: str
+    dtype: str
+    gpu: int = 1
+    mem_mb: int
+    gpu_mem_gb: int
+    runtime_min: int
+    gated: bool = False
+    trust_remote_code: bool = False
+
+
+class MetricCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a metric measures: unit, direction, bounds and the source of its formula."""
+
+    name: str
+    title: str
+    task: str  # "captioning" or "retrieval"
+    unit: str
+    higher_is_better: bool = True
+    low: float
+    high: float | None
+    source: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One input record that cannot be used. Goes to `quarantine.jsonl`, one object per line."""
+
+    file: str
+    line: int
+    reason: str  # short stable code, such as "empty_annotation"
+    detail: str
+    record: str  # the offending text, cut at 500 characters

@@ -1,0 +1,271 @@
+# Study 2, captioning: world → pairs and pack → (tiny checkpoints) → captions → clean → score → summary.
+
+
+wildcard_constraints:
+    captioner="|".join(map(re.escape, config["captioning"]["models"])) or "none",
+    baseline="|".join(config["captioning"]["baselines"]) or "none",
+    system="|".join(map(re.escape, caption_systems())),
+
+
+rule build_panorama_world:
+    output:
+        train="results/data/panorama_world/train.csv",
+        test="results/data/panorama_world/test.csv",
+        images=directory("results/data/panorama_world/images"),
+    log:
+        "results/data/logs/build_panorama_world.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        train_images=lookup("panorama_world/train_images", within=config),
+        test_images=lookup("panorama_world/test_images", within=config),
+        seed=lookup("panorama_world/seed", within=config),
+        code=code("build_panorama_world", *plugin_files("datasets", ["panorama_world"])),
+    message:
+        "drawing the panorama world"
+    script:
+        "../scripts/build_panorama_world.py"
+
+
+rule prepare_captions:
+    input:
+        csv=lookup("captioning/csv", within=config),
+        images=world_images(config["captioning"]["csv"]),
+    output:
+        pairs="<results>/captioning/pairs.parquet",
+        pack=directory("<results>/captioning/pack"),
+        quarantine="<results>/captioning/quarantine.jsonl",
+        coverage="<results>/captioning/coverage.json",
+    log:
+        "<logs>/prepare_captions.log",
+    benchmark:
+        "<benchmarks>/prepare_captions.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        disk_mb=8000,
+    params:
+        dataset=lookup("captioning/dataset", within=config),
+        images_root=lookup("captioning/images_root", within=config),
+        require_images=lookup("captioning/require_images", within=config),
+        columns=lookup("captioning/columns", within=config),
+        split=lookup("captioning/split", within=config),
+        max_width_px=lookup("captioning/max_width_px", within=config),
+        max_height_px=lookup("captioning/max_height_px", within=config),
+        code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+    message:
+        "reading {input.csv}"
+    script:
+        "../scripts/prepare_captions.py"
+
+
+rule train_tiny_captioner:
+    input:
+        csv=lookup("captioning/train_csv", within=config) or [],
+        images=world_images(config["captioning"]["train_csv"]),
+    output:
+        model=directory("<results>/models/{captioner}"),
+        history="<results>/captioning/training/{captioner}.json",
+    log:
+        "<logs>/train_tiny_captioner/{captioner}.log",
+    benchmark:
+        "<benchmarks>/train_tiny_captioner/{captioner}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=gpus(1),
+    params:
+        captioner=lambda wildcards: wildcards.captioner,
+        dataset=lookup("captioning/dataset", within=config),
+        columns=lookup("captioning/columns", within=config),
+        images_root=lookup("captioning/images_root", within=config),
+        training=lookup("captioning/tiny", within=config),
+        prompt=lookup("captioning/prompt", within=config),
+        image_policy=captioner_option("image_policy"),
+        seed=lookup("seed", within=config),
+        code=lambda wildcards: code(
+            "train_tiny_captioner",
+            *plugin_files("captioners", [wildcards.captioner]),
+            *plugin_files("datasets", [config["captioning"]["dataset"]]),
+        ),
+    message:
+        "training a tiny {wildcards.captioner}"
+    script:
+        "../scripts/train_tiny_captioner.py"
+
+
+# A model that fails fails alone: the script records the reason and ends well, so that the others, the summary and the
+# report still come, and the rule `check` gives the run its exit status. A killed job cannot record anything; it is
+# started once more, and this second attempt only records the death. That is what `retries: 1` is for here.
+rule caption:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        pack="<results>/captioning/pack",
+        model=checkpoint_folder,
+    output:
+        captions="<results>/captioning/captions/{captioner}.parquet",
+        outcome="<results>/captioning/captions/{captioner}.json",
+    log:
+        "<logs>/caption/{captioner}.log",
+    benchmark:
+        "<benchmarks>/caption/{captioner}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    retries: 1
+    resources:
+        gpu=lambda wildcards: gpus(captioner_card("gpu")(wildcards)),
+        mem_mb=lambda wildcards: captioner_card("mem_mb")(wildcards) if config["device"] == "cuda" else 4000,
+        runtime=captioner_card("runtime_min"),
+        attempt=lambda wildcards, attempt: attempt,
+    params:
+        captioner=lambda wildcards: wildcards.captioner,
+        checkpoint=captioner_option("checkpoint"),
+        revision=captioner_option("revision"),
+        trust_remote_code=captioner_option("trust_remote_code"),
+        prompt=lookup("captioning/prompt", within=config),
+        image_policy=captioner_option("image_policy"),
+        batch_size=captioner_option("batch_size"),
+        max_new_tokens=lookup("captioning/max_new_tokens", within=config),
+        scratch=f"results/{config['experiment']}/.scratch/caption",
+        code=lambda wildcards: code("caption", *plugin_files("captioners", [wildcards.captioner])),
+    message:
+        "captioning with {wildcards.captioner}"
+    script:
+        "../scripts/caption.py"
+
+
+rule caption_baseline:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        train=lambda wildcards: (config["captioning"]["train_csv"] or []) if wildcards.baseline == "blind" else [],
+    output:
+        captions="<results>/captioning/captions/{baseline}.parquet",
+        outcome="<results>/captioning/captions/{baseline}.json",
+    log:
+        "<logs>/caption_baseline/{baseline}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        baseline=lambda wildcards: wildcards.baseline,
+        dataset=lookup("captioning/dataset", within=config),
+        columns=lookup("captioning/columns", within=config),
+        seed=lookup("seed", within=config),
+        code=code("caption_baseline", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+    message:
+        "baseline {wildcards.baseline}"
+    script:
+        "../scripts/caption_baseline.py"
+
+
+rule clean_captions:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        csv=lookup("captioning/csv", within=config),
+        captions="<results>/captioning/captions/{system}.parquet",
+    output:
+        captions="<results>/captioning/cleaned/{system}.parquet",
+        predictions="<results>/captioning/{system}_predictions.csv",
+    log:
+        "<logs>/clean_captions/{system}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        columns=lookup("captioning/columns", within=config),
+        code=code("clean_captions"),
+    message:
+        "cleaning the captions of {wildcards.system}"
+    script:
+        "../scripts/clean_captions.py"
+
+
+rule count_caption_ngrams:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+    output:
+        frequencies="<results>/captioning/document_frequencies.json",
+    log:
+        "<logs>/count_caption_ngrams.log",
+    conda:
+        "../../envs/metrics.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("count_caption_ngrams"),
+    message:
+        "counting n-grams of all references (the idf of CIDEr)"
+    script:
+        "../scripts/count_caption_ngrams.py"
+
+
+rule score_captions:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        captions="<results>/captioning/cleaned/{system}.parquet",
+        outcome="<results>/captioning/captions/{system}.json",
+        frequencies="<results>/captioning/document_frequencies.json",
+    output:
+        metrics="<results>/captioning/{system}_metrics.json",
+        scores="<results>/captioning/scores/{system}.parquet",
+    log:
+        "<logs>/score_captions/{system}.log",
+    benchmark:
+        "<benchmarks>/score_captions/{system}.tsv"
+    conda:
+        "../../envs/metrics.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        metrics=lookup("captioning/metrics", within=config),
+        draws=lookup("captioning/bootstrap_draws", within=config),
+        seed=lookup("seed", within=config),
+        code=code("score_captions", *plugin_files("metrics", config["captioning"]["metrics"])),
+    message:
+        "scoring {wildcards.system}"
+    script:
+        "../scripts/score_captions.py"
+
+
+rule summarise_captioning:
+    input:
+        metrics=collect("<results>/captioning/{system}_metrics.json", system=caption_systems()),
+    output:
+        summary="<results>/captioning/all_models_summary.json",
+    log:
+        "<logs>/summarise_captioning.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        models=lookup("captioning/models", within=config),
+        baselines=lookup("captioning/baselines", within=config),
+        code=code("summarise_captioning"),
+    message:
+        "summing up the captioning study"
+    script:
+        "../scripts/summarise_captioning.py"

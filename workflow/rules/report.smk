@@ -1,0 +1,71 @@
+# The report, the resolved configuration, and the verdict that gives the run its exit status.
+
+
+rule write_config:
+    output:
+        resolved="<results>/config.yaml",
+    log:
+        "<logs>/write_config.log",
+    conda:
+        "../../envs/report.yaml"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        config=config,
+    message:
+        "writing the resolved configuration"
+    script:
+        "../scripts/write_config.py"
+
+
+rule report:
+    input:
+        unpack(report_inputs),
+    output:
+        page="<results>/report.html",
+    log:
+        "<logs>/report.log",
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    params:
+        title=lookup("report/title", within=config),
+        examples=lookup("report/examples", within=config),
+        systems=caption_systems(),
+        logs=f"results/{config['experiment']}/logs",
+        config=f"results/{config['experiment']}/config.yaml",
+        code=code("report", *templates()),
+    message:
+        "writing the report"
+    script:
+        "../scripts/report.py"
+
+
+rule check:
+    input:
+        summary="<results>/captioning/all_models_summary.json",
+        report="<results>/report.html",
+    output:
+        verdict="<results>/verdict.json",
+    log:
+        "<logs>/check.log",
+    conda:
+        "../../envs/data.yaml"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        captions=f"results/{config['experiment']}/captioning/captions",
+        code=code("check"),
+    message:
+        "checking that nothing failed"
+    script:
+        "../scripts/check.py"
