@@ -1,0 +1,190 @@
+"""Bootstrap, randomisation and corrections: against closed forms, in simulation, and on planted effects."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from retcap import stats
+
+DRAWS = 1000
+
+
+def clustered_data(rng: np.random.Generator, clusters: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Three items per cluster that share a cluster effect of standard deviation `spread`; the true mean is 0.3."""
+    effect = rng.normal(0, spread, size=clusters)
+    values = 0.3 + np.repeat(effect, 3) + rng.normal(0, 0.1, size=3 * clusters)
+    return values, np.repeat(np.arange(clusters), 3)
+
+
+def test_weights_draw_as_many_clusters_as_there_are():
+    weights = stats.draw_weights(7, draws=50, rng=np.random.default_rng(1))
+    assert weights.shape == (50, 7)
+    assert (weights.sum(axis=1) == 7).all()
+    assert abs(weights.mean() - 1) < 1e-12
+
+
+def test_weights_are_the_same_for_the_same_seed():
+    first, second = (stats.draw_weights(5, 20, np.random.default_rng(3)) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_bootstrap_equals_the_plain_loop_with_an_uneven_last_chunk():
+    rng = np.random.default_rng(2)
+    values, codes = clustered_data(rng, 11, 0.5)
+    values[4] = np.nan
+    weights = stats.draw_weights(11, stats.CHUNK + 13, rng)
+    sums = stats.cluster_sums(stats.mean_table(values), codes, 11)
+    fast = stats.mean(stats.resample(sums, weights))
+    plain = []
+    for draw in weights:
+        picked = np.concatenate([values[codes == cluster] for cluster in range(11) for _ in range(draw[cluster])])
+        plain.append(np.nanmean(picked))
+    np.testing.assert_allclose(fast, plain, rtol=1e-12)  # fp64 sums in another order
+
+
+def test_standard_error_matches_the_closed_form():
+    rng = np.random.default_rng(5)
+    values, codes = clustered_data(rng, 200, 1.0)
+    found = stats.bootstrap(stats.mean_table(values), codes, stats.draw_weights(200, 2000, rng))
+    means = values.reshape(200, 3).mean(axis=1)
+    expected = means.std(ddof=0) / np.sqrt(200)  # equal cluster sizes: the mean of cluster means
+    assert found.value == pytest.approx(values.mean())
+    assert found.standard_error == pytest.approx(expected, rel=0.08)  # 2,000 draws: the error of an error is 1.6 %
+
+
+def test_intervals_cover_the_known_mean_about_95_percent_of_the_time():
+    rng = np.random.default_rng(7)
+    clusters, repeats = 60, 400
+    covered = naive_covered = 0
+    for _ in range(repeats):
+        values, codes = clustered_data(rng, clusters, 1.0)
+        table = stats.mean_table(values)
+        found = stats.bootstrap(table, codes, stats.draw_weights(clusters, 400, rng))
+        naive = stats.bootstrap(table, np.arange(len(values)), stats.draw_weights(len(values), 400, rng))
+        covered += found.low <= 0.3 <= found.high
+        naive_covered += naive.low <= 0.3 <= naive.high
+    assert 0.91 <= covered / repeats <= 0.98  # binomial noise of 400 repeats: standard deviation 1.1 %
+    assert naive_covered / repeats < 0.85  # ignoring the clusters is what goes wrong
+
+
+def test_permuting_the_image_labels_changes_the_clustered_error():
+    rng = np.random.default_rng(8)
+    values, codes = clustered_data(rng, 100, 1.0)
+    weights = stats.draw_weights(100, DRAWS, rng)
+    table = stats.mean_table(values)
+    clustered = stats.bootstrap(table, codes, weights).standard_error
+    permuted = stats.bootstrap(table, rng.permutation(codes), weights).standard_error
+    assert clustered > 1.5 * permuted  # three nearly equal items per cluster: the ratio is about sqrt(3)
+
+
+def test_identical_systems_have_difference_zero_and_p_one():
+    rng = np.random.default_rng(9)
+    values, codes = clustered_data(rng, 40, 0.3)
+    table = stats.mean_table(values)
+    weights = stats.draw_weights(40, DRAWS, rng)
+    assert stats.paired_difference(table, table, codes, weights)[:3] == (0, 0, 0)
+    assert stats.randomisation_p(table, table, codes, 999, rng) == 1.0
+
+
+def test_p_is_uniform_when_the_systems_are_exchangeable():
+    rng = np.random.default_rng(10)
+    ps = []
+    for _ in range(200):
+        values, codes = clustered_data(rng, 30, 0.0)
+        other = 0.3 + rng.normal(0, 0.1, size=len(values))
+        ps.append(stats.randomisation_p(stats.mean_table(values), stats.mean_table(other), codes, 199, rng))
+    assert 0.02 <= np.mean(np.array(ps) <= 0.05) <= 0.09  # 5 % expected, standard deviation 1.5 %
+
+
+def test_a_planted_improvement_on_half_the_images_is_found():
+    rng = np.random.default_rng(11)
+    values, codes = clustered_data(rng, 80, 1.0)
+    better = values + np.where(codes % 2 == 0, 0.2, 0.0) + rng.normal(0, 0.05, size=len(values))
+    a, b = stats.mean_table(better), stats.mean_table(values)
+    found = stats.paired_difference(a, b, codes, stats.draw_weights(80, DRAWS, rng))
+    assert found.low > 0
+    assert found.value == pytest.approx(0.1, abs=0.03)
+    assert stats.randomisation_p(a, b, codes, 999, rng) == 1 / 1000
+    reversed_sign = stats.paired_difference(b, a, codes, stats.draw_weights(80, DRAWS, rng))
+    assert reversed_sign.high < 0
+    # a bootstrap that ignored the pairing could not see it: the systems' own intervals overlap widely
+    alone = [stats.bootstrap(table, codes, stats.draw_weights(80, DRAWS, rng)) for table in (a, b)]
+    assert alone[0].low < alone[1].high
+
+
+def test_randomisation_is_exact_on_two_clusters():
+    """Differences +1 and +3 over two clusters: of the four sign patterns two reach |4|, so p tends to 1/2."""
+    a, b = stats.mean_table(np.array([1.0, 3.0])), stats.mean_table(np.zeros(2))
+    p = stats.randomisation_p(a, b, np.array([0, 1]), 20_000, np.random.default_rng(12))
+    assert p == pytest.approx(0.5, abs=0.015)
+
+
+def test_a_corpus_statistic_goes_through_the_same_functions():
+    """A ratio of sums, as corpus BLEU is one, is not the mean of ratios."""
+    table = np.array([[1.0, 2.0], [3.0, 10.0], [5.0, 6.0]])
+
+    def ratio(sums):
+        return sums[..., 0] / sums[..., 1]
+
+    found = stats.bootstrap(table, np.arange(3), stats.draw_weights(3, 500, np.random.default_rng(0)), ratio)
+    assert found.value == 9 / 18
+    assert 3 / 10 <= found.low <= 0.5 <= found.high <= 5 / 6
+
+
+def test_a_single_cluster_has_no_interval():
+    found = stats.bootstrap(stats.mean_table(np.array([0.0, 1.0])), np.array([0, 0]), np.ones((9, 1), dtype=np.uint16))
+    assert found.value == 0.5
+    assert np.isnan(found.low)
+    assert np.isnan(found.standard_error)
+
+
+def test_nothing_counted_is_nan_not_zero():
+    table = stats.mean_table(np.array([np.nan, np.nan]))
+    found = stats.bootstrap(table, np.array([0, 1]), stats.draw_weights(2, 10, np.random.default_rng(0)))
+    assert np.isnan(found.value)
+
+
+def test_holm_by_hand():
+    found = stats.holm([0.01, 0.005, 0.6, 0.04])
+    np.testing.assert_allclose(found, [0.01 * 3, 0.005 * 4, 0.6, 0.04 * 2])
+    np.testing.assert_allclose(stats.holm([0.5, 0.9]), [1.0, 1.0])  # 0.5 * 2, then max(0.9, 1.0): capped and monotone
+    assert stats.holm([]).shape == (0,)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        stats.holm([0.2, float("nan")])
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_monotone_capped_and_never_below_the_raw_p(raw):
+    adjusted = stats.holm(raw)
+    assert (adjusted >= np.array(raw)).all()
+    assert (adjusted <= 1).all()
+    order = np.argsort(raw, kind="stable")
+    assert (np.diff(adjusted[order]) >= 0).all()
+    assert (adjusted <= np.minimum(1, len(raw) * np.array(raw)) + 1e-15).all()  # never harsher than Bonferroni
+
+
+def test_ranks_of_clear_and_unclear_winners():
+    rng = np.random.default_rng(4)
+    draws = np.stack([rng.normal(9, 0.1, 500), rng.normal(5, 1, 500), rng.normal(5, 1, 500)], axis=1)
+    assert stats.rank_intervals(draws) == [(1, 1), (2, 3), (2, 3)]
+    assert stats.rank_intervals(draws, higher_is_better=False)[0] == (3, 3)
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 7), st.data())
+def test_two_systems_share_a_letter_exactly_when_not_separated(systems, data):
+    pairs = [(i, j) for i in range(systems) for j in range(i + 1, systems)]
+    separated = np.zeros((systems, systems), dtype=bool)
+    for i, j in pairs:
+        separated[i, j] = separated[j, i] = data.draw(st.booleans())
+    shown = stats.letters(separated)
+    assert all(shown)
+    for i, j in pairs:
+        assert bool(set(shown[i]) & set(shown[j])) == (not separated[i, j])
+
+
+def test_errors_name_the_remedy():
+    with pytest.raises(ValueError, match="one code per row"):
+        stats.cluster_sums(np.zeros((3, 2)), np.zeros(4, dtype=np.int64), 1)
+    with pytest.raises(ValueError, match="at least one cluster"):
+        stats.draw_weights(0, 10, np.random.default_rng(0))
