@@ -185,7 +185,7 @@ def test_two_systems_share_a_letter_exactly_when_not_separated(systems, data):
 
 
 def test_errors_name_the_remedy():
-    with pytest.raises((ValueError, TypeCheckError), match="one code per row|type-check"):  # shape checks come first
+    with pytest.raises((ValueError, TypeCheckError), match=r"(?i)one code per row|type-check"):  # shape checks come first
         stats.cluster_sums(np.zeros((3, 2)), np.zeros(4, dtype=np.int64), 1)
     with pytest.raises(ValueError, match="at least one cluster"):
         stats.draw_weights(0, 10, np.random.default_rng(0))
