@@ -8,10 +8,15 @@ package that it imports (at any depth, also inside functions), and of plugins an
 
 import ast
 import hashlib
+import json
+import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+CACHE = Path(".snakemake/retcap-digests.json")  # in the working directory; content-addressed, safe to delete
+Import = tuple[int, str, str]  # dots of a relative import, module, name taken from it
 
 
 def digest(*files: Path) -> str:
@@ -33,49 +38,90 @@ def modules(*files: Path) -> list[str]:
     return sorted(seen)
 
 
+def save_cache() -> None:
+    """Keep what was parsed for the next run: parsing some hundred modules costs seconds, hashing them nothing."""
+    known = _known()
+    if known.pop("changed", False) and CACHE.parent.is_dir():
+        partial = CACHE.with_name(f".{CACHE.name}.{os.getpid()}")
+        partial.write_text(json.dumps(known), encoding="utf-8")
+        os.replace(partial, CACHE)
+
+
 def _collect(file: Path, seen: dict[str, str]) -> None:
     file = file.resolve()
     name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
     if name in seen:
         return
-    if file.suffix != ".py":
-        seen[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        return
-    seen[name], imported = _parsed(file)
-    for module in imported:
-        _collect(module, seen)
+    meaning, imports = _parsed(file)
+    seen[name] = meaning
+    for found in imports:
+        for module in _resolve(_absolute(found, file)):
+            _collect(module, seen)
 
 
 @cache
-def _parsed(file: Path) -> tuple[str, tuple[Path, ...]]:
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    imported = tuple(sorted({found for node in ast.walk(tree) for found in _imports(node, file)}))
-    for node in ast.walk(tree):
-        _drop_docstring(node)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
+def _parsed(file: Path) -> tuple[str, list[Import]]:
+    """Hash of a file's meaning and the imports in it."""
+    content = file.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    if file.suffix != ".py":
+        return key, []
+    known = _known()
+    if key not in known:
+        imports: list[Import] = []
+        text = "".join(_meaning(ast.parse(content, filename=str(file)), imports))
+        known[key] = hashlib.sha256(text.encode()).hexdigest(), sorted(set(imports))
+        known["changed"] = True
+    meaning, imports = known[key]
+    return meaning, imports
 
 
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:]
+@cache
+def _known() -> dict:
+    try:
+        return json.loads(CACHE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
-def _imports(node: ast.AST, file: Path) -> list[Path]:
+def _meaning(node: ast.AST, imports: list[Import]) -> Iterator[str]:
+    """The syntax tree as text: no positions, comments or docstrings; empty fields left out, as they vary with Python."""
     if isinstance(node, ast.Import):
-        return [found for alias in node.names for found in _resolve(alias.name.split("."))]
-    if isinstance(node, ast.ImportFrom):
-        if node.level:  # a relative import: count up from the file's folder
-            if not file.is_relative_to(PACKAGE):
-                return []
-            above = [PACKAGE.name, *file.relative_to(PACKAGE).parent.parts]
-            base = above[: len(above) - node.level + 1]
-        else:
-            base = []
-        base = base + (node.module.split(".") if node.module else [])
-        return [found for alias in node.names for found in _resolve([*base, alias.name])]
-    return []
+        imports += [(0, alias.name, "") for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        imports += [(node.level, node.module or "", alias.name) for alias in node.names]
+    yield f"({type(node).__name__}"
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if field == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
+        if isinstance(value, ast.AST):
+            yield f" {field}="
+            yield from _meaning(value, imports)
+        elif isinstance(value, list):
+            if value:
+                yield f" {field}=["
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        yield from _meaning(item, imports)
+                    else:
+                        yield f"{item!r},"
+                yield "]"
+        elif value is not None:
+            yield f" {field}={value!r}"
+    yield ")"
+
+
+def _absolute(found: Import, file: Path) -> list[str]:
+    """Parts of the dotted name that an import statement in `file` means."""
+    level, module, name = found
+    base: list[str] = []
+    if level:  # a relative import: count up from the file's folder
+        if not file.is_relative_to(PACKAGE):
+            return []
+        above = [PACKAGE.name, *file.relative_to(PACKAGE).parent.parts]
+        base = above[: len(above) - level + 1]
+    return [*base, *(part for part in (*module.split("."), name) if part)]
 
 
 def _resolve(parts: list[str]) -> list[Path]:

@@ -37,6 +37,7 @@ rule prepare_captions:
         images=world_images(config["captioning"]["csv"]),
     output:
         pairs="<results>/captioning/pairs.parquet",
+        rows="<results>/captioning/rows.parquet",
         pack=directory("<results>/captioning/pack"),
         quarantine="<results>/captioning/quarantine.jsonl",
         coverage="<results>/captioning/coverage.json",
@@ -66,10 +67,35 @@ rule prepare_captions:
         "../scripts/prepare_captions.py"
 
 
-rule train_tiny_captioner:
+use rule prepare_captions as prepare_training_captions with:
     input:
         csv=lookup("captioning/train_csv", within=config) or [],
         images=world_images(config["captioning"]["train_csv"]),
+    output:
+        pairs="<results>/captioning/training/pairs.parquet",
+        rows="<results>/captioning/training/rows.parquet",
+        pack=directory("<results>/captioning/training/pack"),
+        quarantine="<results>/captioning/training/quarantine.jsonl",
+        coverage="<results>/captioning/training/coverage.json",
+    log:
+        "<logs>/prepare_training_captions.log",
+    benchmark:
+        "<benchmarks>/prepare_training_captions.tsv"
+    params:
+        dataset=lookup("captioning/dataset", within=config),
+        images_root=lookup("captioning/images_root", within=config),
+        require_images=True,
+        columns=lookup("captioning/columns", within=config),
+        split="train",
+        max_width_px=lookup("captioning/max_width_px", within=config),
+        max_height_px=lookup("captioning/max_height_px", within=config),
+        code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+
+
+rule train_tiny_captioner:
+    input:
+        pairs="<results>/captioning/training/pairs.parquet",
+        pack="<results>/captioning/training/pack",
     output:
         model=directory("<results>/models/{captioner}"),
         history="<results>/captioning/training/{captioner}.json",
@@ -86,18 +112,11 @@ rule train_tiny_captioner:
         gpu=gpus(1),
     params:
         captioner=lambda wildcards: wildcards.captioner,
-        dataset=lookup("captioning/dataset", within=config),
-        columns=lookup("captioning/columns", within=config),
-        images_root=lookup("captioning/images_root", within=config),
         training=lookup("captioning/tiny", within=config),
         prompt=lookup("captioning/prompt", within=config),
         image_policy=captioner_option("image_policy"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: code(
-            "train_tiny_captioner",
-            *plugin_files("captioners", [wildcards.captioner]),
-            *plugin_files("datasets", [config["captioning"]["dataset"]]),
-        ),
+        code=lambda wildcards: code("train_tiny_captioner", *plugin_files("captioners", [wildcards.captioner])),
     message:
         "training a tiny {wildcards.captioner}"
     script:
@@ -174,8 +193,7 @@ rule caption_baseline:
 
 rule clean_captions:
     input:
-        pairs="<results>/captioning/pairs.parquet",
-        csv=lookup("captioning/csv", within=config),
+        rows="<results>/captioning/rows.parquet",
         captions="<results>/captioning/captions/{system}.parquet",
     output:
         captions="<results>/captioning/cleaned/{system}.parquet",
@@ -189,7 +207,6 @@ rule clean_captions:
         mem_mb=2000,
         runtime=10,
     params:
-        columns=lookup("captioning/columns", within=config),
         code=code("clean_captions"),
     message:
         "cleaning the captions of {wildcards.system}"

@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from retcap import plugins
 from retcap.config import ConfigError, resolve
-from retcap.digest import digest
+from retcap.digest import digest, save_cache
 
 
 def resolved_config():
@@ -75,6 +75,7 @@ def report_inputs(wildcards):
         "coverage": f"{folder}/coverage.json",
         "quarantine": f"{folder}/quarantine.jsonl",
         "captions": [f"{folder}/cleaned/{system}.parquet" for system in caption_systems()],
+        "config": f"results/{config['experiment']}/config.yaml",
         "scores": [f"{folder}/scores/{system}.parquet" for system in caption_systems()],
     }
 

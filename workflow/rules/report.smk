@@ -38,8 +38,9 @@ rule report:
         title=lookup("report/title", within=config),
         examples=lookup("report/examples", within=config),
         systems=caption_systems(),
+        experiment=lookup("experiment", within=config),
+        max_new_tokens=lookup("captioning/max_new_tokens", within=config),
         logs=f"results/{config['experiment']}/logs",
-        config=f"results/{config['experiment']}/config.yaml",
         code=code("report", *templates()),
     message:
         "writing the report"

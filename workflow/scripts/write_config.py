@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import yaml
-
 from retcap import job
 
 if TYPE_CHECKING:

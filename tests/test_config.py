@@ -1,0 +1,89 @@
+"""The typed configuration: generated files, coercion, errors that name place and remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from retcap.config import Config, resolve
+from retcap.config import files as config_files
+from retcap.config.errors import ConfigError
+
+
+def raw(**sections):
+    """The defaults with some keys replaced, as YAML would give them."""
+    values = Config().model_dump(mode="json")
+    for section, keys in sections.items():
+        values[section] = {**values[section], **keys} if isinstance(keys, dict) else keys
+    return values
+
+
+def test_generated_files_hold_what_the_model_says():
+    assert config_files.drifted() == [], "run `uv run python -m retcap.config.files`"
+
+
+def test_defaults_in_the_yaml_file_resolve_to_the_defaults_of_the_model():
+    text = (config_files.FOLDER / "config.yaml").read_text(encoding="utf-8")
+    assert resolve(yaml.safe_load(text)) == Config().model_dump(mode="python")
+
+
+def test_every_key_says_what_it_means():
+    rows = [row for row in config_files._table() if row.startswith("| `")]
+    assert len(rows) > 25
+    assert all(row.split(" | ")[3].strip() for row in rows)
+
+
+def test_schema_forbids_unknown_keys_everywhere():
+    schema = json.loads((config_files.FOLDER / "schema.json").read_text(encoding="utf-8"))
+    objects = [schema, *schema["$defs"].values()]
+    assert len(objects) > 5
+    assert all(part["additionalProperties"] is False for part in objects if part.get("type") == "object")
+
+
+def test_scientific_notation_is_a_number():
+    text = "tiny: {learning_rate: 1e-3}"  # YAML 1.1 reads 1e-3 as text
+    assert isinstance(yaml.safe_load(text)["tiny"]["learning_rate"], str)
+    assert resolve(raw(captioning=yaml.safe_load(text)))["captioning"]["tiny"]["learning_rate"] == 0.001
+
+
+def test_all_errors_come_at_once_with_file_line_and_remedy(tmp_path: Path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "captioning:\n  modles: []\n  models: [llava-1.5-7b, qwen2.5-vl-3]\n  prompt: bear\n  batch_size: many\n"
+        "  options:\n    llava-1.5-7b:\n      chekpoint: hub\nsed: 1\n"
+    )
+    given = yaml.safe_load(overlay.read_text())
+    values = raw(captioning=given["captioning"])
+    values["sed"] = 1
+    with pytest.raises(ConfigError) as caught:
+        resolve(values, [overlay])
+    text = str(caught.value)
+    assert "has 6 problems" in text
+    for line, words in [
+        (2, "captioning.modles: unknown key. Did you mean `models`?"),
+        (3, "captioning.models[1]: No captioner is named `qwen2.5-vl-3`. Did you mean `qwen2.5-vl-3b`?"),
+        (4, "captioning.prompt: must be 'bare' or 'instruct'. Got 'bear' instead. Did you mean `bare`?"),
+        (5, "captioning.batch_size: input should be a valid integer"),
+        (8, "captioning.options.llava-1.5-7b.chekpoint: unknown key. Did you mean `checkpoint`?"),
+        (9, "sed: unknown key. Did you mean `seed`?"),
+    ]:
+        assert f"{overlay}:{line}: {words}" in text
+
+
+def test_an_error_from_the_command_line_says_so():
+    with pytest.raises(ConfigError, match=r"command line \(--config\): experimnt: unknown key. Did you mean `exper"):
+        resolve({**raw(), "experimnt": "x"}, [], {"experimnt": "x"})
+
+
+def test_a_missing_input_file_is_named_before_anything_runs(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"captioning.csv: no file at `nowhere/test.csv` .* own copy"):
+        resolve(raw(captioning={"csv": "nowhere/test.csv"}))
+    own = tmp_path / "own.csv"
+    own.write_text("url,query,annotation\n")
+    assert resolve(raw(captioning={"csv": str(own)}))["captioning"]["csv"] == str(own)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
+def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
+    with pytest.raises(ConfigError, match="experiment: string should match pattern"):
+        resolve(raw(experiment=name))

@@ -1,0 +1,115 @@
+"""The job runner: staged outputs, log, provenance, errors as printed; also after kill -9."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+HEAD = """
+import sys, time, logging
+from pathlib import Path
+from snakemake.iocontainers import Log, OutputFiles, Params, ResourceList, Wildcards
+from retcap import job
+
+class Snakemake:
+    rule, threads, scriptdir = "toy", 1, "."
+    def __init__(self, folder):
+        self.output = OutputFiles(fromdict={"table": f"{folder}/out/table.csv", "model": f"{folder}/out/model"})
+        self.log = Log([f"{folder}/logs/toy/a.log"])
+        self.params = Params(fromdict={"seed": 3, "code": "abc", "k": [1, 5]})
+        self.wildcards = Wildcards(fromdict={"name": "a"})
+        self.resources = ResourceList(fromdict={"gpu": 0, "mem_mb": 10})
+
+snakemake = Snakemake(sys.argv[1])
+"""
+
+
+def run(folder: Path, body: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command(folder, body), capture_output=True, text=True, timeout=60, check=False)
+
+
+def command(folder: Path, body: str) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        HEAD + "with job.start(snakemake) as run:\n" + textwrap.indent(body, "    "),
+        str(folder),
+    ]
+
+
+WRITE = "run.out.table.write_text('a,b')\nrun.out.model.mkdir()\n(run.out.model / 'weights').write_text('1')\n"
+
+
+def provenance(folder: Path) -> dict:
+    return json.loads((folder / "logs/toy/a.json").read_text())
+
+
+def test_a_job_that_ends_well_publishes_everything(tmp_path: Path):
+    done = run(tmp_path, WRITE)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/table.csv").read_text() == "a,b"
+    assert (tmp_path / "out/model/weights").read_text() == "1"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model", "table.csv"]
+    record = provenance(tmp_path)
+    assert record["status"] == "completed"
+    assert (record["rule"], record["wildcards"], record["seed"], record["code"]) == ("toy", {"name": "a"}, 3, "abc")
+    assert record["params"] == {"seed": 3, "k": [1, 5]}
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 5
+    assert record["versions"]["pandas"]
+    assert "clock" not in record
+
+
+def test_a_job_that_fails_leaves_no_output_and_says_why(tmp_path: Path):
+    done = run(tmp_path, WRITE + "logging.getLogger('x').info('working')\nraise ValueError('the file is empty')\n")
+    assert done.returncode == 1
+    assert list((tmp_path / "out").iterdir()) == []
+    log = (tmp_path / "logs/toy/a.log").read_text()
+    assert "Traceback" in log
+    assert "working" in log
+    assert '"transformers"' in log, "the versions stand at the head of the log"
+    assert done.stderr.splitlines()[0] == "Rule toy failed: the file is empty"
+    assert str(tmp_path / "logs/toy/a.log") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert provenance(tmp_path)["status"] == "failed"
+
+
+def test_an_output_that_was_forgotten_is_an_error(tmp_path: Path):
+    done = run(tmp_path, "run.out.table.write_text('a')\n")
+    assert done.returncode == 1
+    assert "did not write model" in done.stderr
+    assert not (tmp_path / "out/table.csv").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_job_leaves_no_output(tmp_path: Path, number: int):
+    job = subprocess.Popen(
+        command(tmp_path, WRITE + "print('ready', flush=True)\ntime.sleep(60)\n"), stdout=subprocess.PIPE
+    )
+    assert job.stdout is not None
+    assert job.stdout.readline() == b"ready\n"
+    job.send_signal(number)
+    started = time.monotonic()
+    assert job.wait(timeout=20) != 0
+    assert time.monotonic() - started < 20
+    assert not (tmp_path / "out/table.csv").exists()
+    assert not (tmp_path / "out/model").exists()
+    again = run(tmp_path, WRITE)  # what the killed job left behind must not disturb the next one
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model", "table.csv"]
+
+
+def test_no_gpu_asked_hides_all_of_them(tmp_path: Path):
+    done = run(tmp_path, WRITE + "import os\nprint(repr(os.environ['CUDA_VISIBLE_DEVICES']), run.device)\n")
+    assert done.stdout.strip() == "'' cpu"
+
+
+def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path):
+    done = run(tmp_path, WRITE + "assert list(run.progress([4, 5], label='reading', unit='row')) == [4, 5]\n")
+    assert "reading: 2/2 rows, 0 s" in done.stderr
+    assert "reading: 2/2 rows" in (tmp_path / "logs/toy/a.log").read_text()

@@ -1,0 +1,106 @@
+"""One model over one split: load, caption, record. An error of the model is an outcome, not an exception."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from retcap import plugins
+from retcap.captioning import files, outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What one captioning job needs to know."""
+
+    captioner: str
+    pairs: Path
+    pack: Path
+    model: Path | None  # folder of the tiny checkpoint, where a rule made one
+    checkpoint: str  # "tiny", "hub", a hub id or a folder
+    revision: str | None
+    trust_remote_code: bool
+    prompt: str
+    image_policy: str
+    batch_size: int
+    max_new_tokens: int
+    scratch: Path
+    code: str
+
+    @property
+    def source(self) -> str | None:
+        """Folder or hub id to load from; None is the id on the model's card."""
+        if self.checkpoint == "tiny":
+            return str(self.model)
+        return None if self.checkpoint == "hub" else self.checkpoint
+
+    def resume_folder(self) -> Path:
+        """Scratch folder of this very run: settings, code, pairs and weights all stand in its name."""
+        facts: dict[str, Any] = {key: str(value) for key, value in asdict(self).items() if key not in ("pairs", "pack")}
+        facts["pairs"] = hashlib.sha256(self.pairs.read_bytes()).hexdigest()
+        if self.source and Path(self.source).is_dir():
+            found = sorted(path for path in Path(self.source).rglob("*") if path.is_file())
+            facts["files"] = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+        name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return Path(self.scratch) / f"{self.captioner}-{name}"
+
+
+def caption_study(study: Study, device: str, progress: Callable) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Captions of every pair and the outcome; after an error of the model, empty captions and the reason."""
+    try:
+        captions, about = _caption(study, device, progress)
+    except Exception as error:  # bad id, no access, out of memory at batch 1, broken weights: the others must go on
+        log.exception("%s failed", study.captioner)
+        return outcome.failed(study, reason(error))
+    if len(captions) and not (captions["status"] != "failed").any():
+        first = captions["reason"].iloc[0]
+        return outcome.failed(study, f"all {len(captions)} pairs failed; the first: {first}")
+    return captions, outcome.completed(study, captions, about)
+
+
+def reason(error: BaseException) -> str:
+    """The error in one line."""
+    first = " ".join(str(error).split())
+    return f"{type(error).__name__}: {first[:400]}" if first else type(error).__name__
+
+
+def _caption(study: Study, device: str, progress: Callable) -> tuple[pd.DataFrame, dict[str, Any]]:
+    from retcap.captioning import generate, model
+    from retcap.images import ImagePack
+
+    plugin = plugins.load("captioners", study.captioner)
+    captioner = model.load(
+        plugin,
+        study.source,
+        policy=study.image_policy,
+        prompt_set=study.prompt,
+        device=device,
+        revision=study.revision,
+        allow_remote_code=study.trust_remote_code,
+    )
+    pairs = files.read_items(study.pairs)
+    records = generate.caption_all(
+        captioner,
+        [(pair.item_id, pair.query, pair.image_key) for pair in pairs.itertuples()],
+        ImagePack(study.pack),
+        batch_size=study.batch_size,
+        max_new_tokens=study.max_new_tokens,
+        resume_folder=study.resume_folder(),
+        progress=progress,
+    )
+    captions = pd.DataFrame(records)
+    about = {
+        "dtype": str(captioner.dtype).removeprefix("torch."),
+        "device": device,
+        "captioned": int((captions["status"] == "ok").sum()),
+        "mean_tokens": float(captions["tokens"].mean()),
+        "at_token_cap": int((captions["tokens"] >= study.max_new_tokens).sum()),
+    }
+    return captions, about

@@ -1,0 +1,15 @@
+"""Clean the captions of one system; raw and cleaned text are both kept."""
+
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.captioning import files
+from retcap.captioning.clean import clean_captions
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    captions = clean_captions(files.read_captions(snakemake.input.captions))
+    files.write_captions(run.out.captions, captions)
+    files.write_predictions(run.out.predictions, files.read_rows(snakemake.input.rows), captions)

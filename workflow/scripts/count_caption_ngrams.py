@@ -1,0 +1,15 @@
+"""Count in how many pairs' references each n-gram occurs: the idf of CIDEr, frozen on the whole split."""
+
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.captioning import files, frequencies
+from retcap.captioning.context import Context
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run, Context() as context:
+    references = list(files.read_items(snakemake.input.pairs)["references"])
+    tokenised = context.tokenised([], references)[1]
+    frequencies.write(frequencies.count_documents(tokenised), run.out.frequencies)

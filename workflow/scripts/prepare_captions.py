@@ -1,0 +1,15 @@
+"""Read a caption CSV: group it to (image, query) pairs, decode every picture once, quarantine what cannot be used."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.captioning.prepare import Outputs, prepare
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    params = {name: value for name, value in snakemake.params.items() if name != "code"}
+    out = Outputs(run.out.pairs, run.out.rows, run.out.pack, run.out.quarantine, run.out.coverage)
+    prepare(Path(snakemake.input.csv), out, workers=snakemake.threads, **params)

@@ -1,0 +1,33 @@
+"""Build a tiny checkpoint of one captioner's architecture and train it on the training captions."""
+
+import tempfile
+from typing import TYPE_CHECKING
+
+from retcap import job, plugins
+from retcap.captioning import files
+from retcap.captioning.train_tiny import train_tiny
+from retcap.images import ImagePack
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run, tempfile.TemporaryDirectory() as untrained:
+    plugin = plugins.load("captioners", snakemake.params.captioner)
+    pairs = files.read_items(snakemake.input.pairs)
+    rows = [(pair.image_key, pair.query, text) for pair in pairs.itertuples() for text in pair.references]
+    plugin.build_tiny(untrained, sorted({text for row in rows for text in row[1:]}), snakemake.params.seed)
+    result = train_tiny(
+        plugin,
+        untrained,
+        rows,
+        ImagePack(snakemake.input.pack),
+        out=run.out.model,
+        steps=snakemake.params.training["steps"] or plugin.TINY_STEPS,
+        batch_size=snakemake.params.training["batch_size"],
+        learning_rate=snakemake.params.training["learning_rate"],
+        seed=snakemake.params.seed,
+        threads=snakemake.threads,
+        policy=snakemake.params.image_policy,
+        prompt_set=snakemake.params.prompt,
+    )
+    files.write_json(run.out.history, result)
