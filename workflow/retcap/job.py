@@ -4,8 +4,8 @@
         result = compute(snakemake.input.pairs, progress=run.progress)
         files.write(result, run.out.captions)
 
-Outputs are staged: the script writes to `run.out.<name>`, a hidden neighbour of the declared output, and all of them are
-renamed into place when the block ends without an error. A job that fails or is killed leaves no output behind.
+Outputs are staged: the script writes to `run.out.<name>`, a hidden neighbour of the declared output, and all of them
+are renamed into place when the block ends without an error. A job that fails or is killed leaves no output behind.
 """
 
 import logging
@@ -45,7 +45,7 @@ class Run:
 
 @contextmanager
 def start(snakemake: Any) -> Iterator[Run]:
-    """Run a script's body with everything above around it. Errors go to the log in full and to the terminal in short."""
+    """Run a script's body with everything above around it. Errors go to the log in full, to the terminal in short."""
     log_file = Path(snakemake.log[0])
     _open_log(log_file)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that `finally` blocks run
@@ -93,7 +93,9 @@ def _open_log(path: Path) -> None:
 
 def _staging_path(output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
-    staged = output.with_name(f".{output.stem}.partial{output.suffix}")  # keeps the suffix: writers choose formats by it
+    staged = output.with_name(
+        f".{output.stem}.partial{output.suffix}"
+    )  # keeps the suffix: writers choose formats by it
     _remove(staged)
     return staged
 
