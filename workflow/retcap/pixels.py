@@ -1,6 +1,6 @@
 """Pixels of one image: read, check, decode, orient, resize. Used by the image pack; everything here is a pure function.
 
-Files come from the web: any of them may be missing, cut short, no image at all, or a few bytes that claim to be gigapixels.
+Files come from the web: any of them may be missing, cut short, no image at all, or a few bytes that claim gigapixels.
 Each such case is a `BadImage` with a short reason, never a crash.
 """
 
@@ -35,7 +35,7 @@ class Resize:
             CLIP's preprocessing (Radford et al. 2021; torchvision Resize + CenterCrop)
     squash  exactly width x height, proportions given up
 
-    `shrink_on_load` lets the JPEG decoder skip detail down to twice the target: some times faster, and pixels differ a little.
+    `shrink_on_load` lets the JPEG decoder skip detail down to twice the target: faster, and pixels differ a little.
     """
 
     mode: Literal["fit", "cover", "squash"]
@@ -58,7 +58,9 @@ class Resize:
         if self.mode == "fit":
             factor = min(1.0, self.width / width, self.height / height)
             return max(1, round(width * factor)), max(1, round(height * factor))
-        if self.width * height >= self.height * width:  # as torchvision: the short side is exact, the long one rounded down
+        if (
+            self.width * height >= self.height * width
+        ):  # as torchvision: the short side is exact, the long one rounded down
             return self.width, max(self.height, height * self.width // width)
         return max(self.width, width * self.height // height), self.height
 
@@ -76,7 +78,8 @@ def file_bytes(file: Path) -> bytes:
 def decode(data: bytes, resize: Resize) -> tuple[np.ndarray, tuple[int, int]]:
     """(uint8 RGB, height x width x 3) and the (height, width) of the source, both after its EXIF orientation.
 
-    Transparency is dropped without a background, as the models' own processors do. BadImage: image_too_large, image_broken.
+    Transparency is dropped without a background, as the models' own processors do. BadImage: image_too_large, or
+    image_broken.
     """
     try:
         with _open(data) as image:

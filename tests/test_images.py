@@ -1,0 +1,302 @@
+"""Image pack: content, order, resizing, broken files, and that the result never depends on the number of workers."""
+
+import doctest
+import hashlib
+import io
+import itertools
+import pickle
+import struct
+import threading
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from retcap import images, pixels
+from retcap.pixels import Resize
+
+FIT = Resize("fit", 2048, 1024)
+
+
+def picture(path, width=7, height=5, seed=0, **options):
+    """Write noise as PNG (exact) or whatever the suffix says, and return its pixels."""
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+    return array
+
+
+def key_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def png_claiming(width, height):
+    """A PNG of a few bytes whose header claims width x height."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def test_pack_gives_back_each_picture_in_order(tmp_path):
+    sizes = [(7, 5), (11, 3), (2, 13)]
+    written = [picture(tmp_path / f"{i}.png", *size, seed=i) for i, size in enumerate(sizes)]
+    files = [(f"{i}.png", tmp_path / f"{i}.png") for i in range(3)]
+    counts = images.build(tmp_path / "pack", files, FIT)
+    pack = images.ImagePack(tmp_path / "pack")
+    assert counts == {"images": 3, "stored": 3, "duplicates": 0, "bytes": sum(3 * w * h for w, h in sizes)}
+    assert pack.keys() == [key_of(file) for _, file in files]
+    assert len(pack) == 3
+    for (_, file), array in zip(files, written, strict=True):
+        np.testing.assert_array_equal(pack[key_of(file)], array)
+        assert pack.source_size(key_of(file)) == array.shape[:2]
+    assert key_of(files[0][1]) in pack
+    assert "no such key" not in pack
+    assert "é" not in pack
+    assert 3 not in pack
+    with pytest.raises(KeyError, match="not in the image pack"):
+        pack["0" * 64]
+
+
+def test_equal_bytes_are_stored_once_and_all_paths_are_mapped(tmp_path):
+    picture(tmp_path / "a.png", seed=1)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    picture(tmp_path / "c.png", seed=2)
+    counts = images.build(tmp_path / "pack", [(n, tmp_path / n) for n in ("a.png", "b.png", "c.png", "x.png")], FIT)
+    assert (counts["stored"], counts["duplicates"], counts["image_missing"]) == (2, 1, 1)
+    table = images.read_paths(tmp_path / "pack").to_pydict()
+    a, c = key_of(tmp_path / "a.png"), key_of(tmp_path / "c.png")
+    assert table["path"] == ["a.png", "b.png", "c.png", "x.png"]
+    assert table["key"] == [a, a, c, None]
+    assert table["reason"] == [None, None, None, "image_missing"]
+    assert "x.png" in table["detail"][3]
+
+
+def test_broken_files_get_a_reason_and_no_crash(tmp_path):
+    picture(tmp_path / "whole.jpg", 64, 32, quality=90)
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    contents = {
+        "cut.jpg": whole[: len(whole) // 2],
+        "empty.jpg": b"",
+        "page.jpg": b"<html>404 not found</html>",
+        "bomb.png": png_claiming(30_000, 20_000),
+        "huge.png": png_claiming(65_535, 65_535),
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder.jpg").mkdir()
+    names = [*contents, "folder.jpg", "nul\0.jpg", "x" * 300 + ".jpg", "whole.jpg/inside.jpg"]
+    with pytest.warns(Image.DecompressionBombWarning):
+        counts = images.build(tmp_path / "pack", [(name, tmp_path / name) for name in names], FIT)
+    reasons = dict(zip(names, images.read_paths(tmp_path / "pack")["reason"].to_pylist(), strict=True))
+    assert reasons == {
+        "cut.jpg": "image_broken",
+        "empty.jpg": "image_broken",
+        "page.jpg": "image_broken",
+        "bomb.png": "image_too_large",
+        "huge.png": "image_too_large",
+        "folder.jpg": "image_unreadable",
+        "nul\0.jpg": "image_unreadable",
+        "x" * 300 + ".jpg": "image_unreadable",
+        "whole.jpg/inside.jpg": "image_missing",
+    }
+    assert counts["images"] == 9
+    assert counts["stored"] == len(images.ImagePack(tmp_path / "pack")) == 0
+
+
+def test_panoramas_above_pillows_own_limit_are_accepted():
+    buffer = io.BytesIO()
+    Image.new("L", (13_600, 6_800)).save(buffer, "PNG", compress_level=1)  # 92 Mpx; Pillow warns from 89 Mpx on
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        array, source = pixels.decode(buffer.getvalue(), Resize("squash", 4, 2))
+    assert (array.shape, source) == ((2, 4, 3), (6_800, 13_600))
+
+
+@pytest.mark.parametrize(
+    ("resize", "source", "stored"),
+    [
+        (Resize("fit", 204, 102), (400, 200), (204, 102)),
+        (Resize("fit", 204, 102), (30, 300), (10, 102)),
+        (Resize("fit", 2048, 1024), (5, 3), (5, 3)),  # never enlarged
+        (Resize("fit", 8, 8), (4000, 1), (8, 1)),  # never to nothing
+        (Resize("cover", 24, 24), (64, 48), (24, 24)),
+        (Resize("cover", 24, 24), (7, 100), (24, 24)),
+        (Resize("cover", 31, 17), (64, 48), (31, 17)),
+        (Resize("squash", 31, 17), (64, 48), (31, 17)),
+    ],
+)
+def test_stored_size_per_policy(tmp_path, resize, source, stored):
+    picture(tmp_path / "a.png", *source)
+    images.build(tmp_path / "pack", [("a.png", tmp_path / "a.png")], resize)
+    pack = images.ImagePack(tmp_path / "pack")
+    key = key_of(tmp_path / "a.png")
+    assert pack[key].shape == (stored[1], stored[0], 3)
+    assert pack.source_size(key) == source[::-1]
+
+
+@pytest.mark.slow  # the import of torchvision
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (333, 100), (101, 100)])
+def test_square_cover_is_torchvisions_resize_and_centre_crop(tmp_path, size):
+    """CLIP's preprocessing: the pack must not change what a CLIP tower sees."""
+    transforms = pytest.importorskip("torchvision.transforms.v2")
+    picture(tmp_path / "a.png", *size)
+    image = Image.open(tmp_path / "a.png")
+    bicubic = transforms.InterpolationMode.BICUBIC
+    expected = np.asarray(transforms.CenterCrop(24)(transforms.Resize(24, interpolation=bicubic)(image)))
+    array, _ = pixels.decode((tmp_path / "a.png").read_bytes(), Resize("cover", 24, 24))
+    np.testing.assert_array_equal(array, expected)
+
+
+def test_cover_cuts_the_centre():
+    stripes = np.repeat(np.arange(0, 240, 10, dtype=np.uint8)[None, :, None], 8, axis=0).repeat(3, axis=2)  # 8 x 24
+    buffer = io.BytesIO()
+    Image.fromarray(stripes).save(buffer, "PNG")
+    wide, _ = pixels.decode(buffer.getvalue(), Resize("cover", 8, 8))
+    np.testing.assert_array_equal(wide, stripes[:, 8:16])  # 24 = 8 + 8 + 8, no scaling
+
+
+def test_shrink_on_load_stays_near_the_exact_result(tmp_path):
+    smooth = np.linspace(0, 255, 1024)[None, :, None] * np.ones((768, 1, 3))
+    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    data = (tmp_path / "a.jpg").read_bytes()
+    exact, source = pixels.decode(data, Resize("cover", 56, 56))
+    quick, source_quick = pixels.decode(data, Resize("cover", 56, 56, shrink_on_load=True))
+    assert source == source_quick == (768, 1024)
+    assert np.abs(exact.astype(int) - quick).max() <= 4  # levels of 255: two roundings of the JPEG's own blocks
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    array = np.zeros((32, 64, 3), np.uint8)
+    array[:16, :32] = 255  # top left corner is white
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(array).save(tmp_path / "a.png", exif=exif)
+    upright, source = pixels.decode((tmp_path / "a.png").read_bytes(), FIT)
+    white = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}[orientation]
+    height, width = upright.shape[:2]
+    assert source == (height, width) == ((32, 64) if orientation <= 4 else (64, 32))
+    corners = upright[1 :: height - 3, 1 :: width - 3, 0][:2, :2]
+    assert np.argwhere(corners == 255).tolist() == [list(white)]
+
+
+def test_grey_palette_alpha_and_16_bit_become_rgb():
+    def decoded(image, kind="PNG"):
+        buffer = io.BytesIO()
+        image.save(buffer, kind)
+        return pixels.decode(buffer.getvalue(), FIT)[0]
+
+    grey = np.array([[0, 100, 255]], np.uint8)
+    expected = np.repeat(grey[..., None], 3, axis=2)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey)), expected)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey).convert("RGBA")), expected)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey).convert("P")), expected)
+    deep = decoded(Image.fromarray(grey.astype(np.uint16) * 257))  # 257 = 65535 / 255
+    np.testing.assert_allclose(deep, expected, atol=1)  # rounding down
+
+
+def test_same_bytes_for_any_number_of_workers(tmp_path):
+    for number in range(23):
+        twin = number % 19  # four of the 23 files repeat an earlier one
+        picture(tmp_path / f"{number}.jpg", 20 + twin % 7, 10 + twin % 5, seed=twin)
+    files = [(f"{n}.jpg", tmp_path / f"{n}.jpg") for n in range(23)] + [("gone.jpg", tmp_path / "gone.jpg")]
+    written = set()
+    for workers in (1, 2, 5):
+        images.build(tmp_path / "pack", files, Resize("squash", 8, 4), workers=workers)
+        names = ("pixels.bin", "index.parquet", "paths.parquet")
+        written.add(tuple((tmp_path / "pack" / name).read_bytes() for name in names))
+    assert len(written) == 1
+    assert len(images.ImagePack(tmp_path / "pack")) == 19
+
+
+def test_input_is_read_lazily_and_memory_stays_bounded(tmp_path):
+    """The generator must never run more than the window ahead of what was written."""
+    picture(tmp_path / "a.png")
+    asked = 0
+    ahead = []
+
+    def endless():
+        nonlocal asked
+        for asked in itertools.count():
+            ahead.append(asked - writes)
+            yield f"{asked}", tmp_path / "a.png"
+            if asked == 99:
+                return
+
+    writes = 0
+    pool = images.ThreadPoolExecutor(2)
+    for _ in images._in_order(pool, lambda item: item, endless(), window=8):
+        writes += 1
+    pool.shutdown()
+    assert writes == 100
+    assert max(ahead) <= 8
+
+
+@pytest.mark.parametrize(("encoding", "largest_difference"), [("png", 0), ("jpeg", 40)])
+def test_encoded_packs(tmp_path, encoding, largest_difference):
+    smooth = np.linspace(0, 255, 64)[None, :, None] * np.ones((32, 1, 3))
+    Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.png")
+    counts = images.build(tmp_path / "pack", [("a", tmp_path / "a.png")], FIT, encoding=encoding)
+    stored = images.ImagePack(tmp_path / "pack")[key_of(tmp_path / "a.png")]
+    assert np.abs(stored.astype(int) - smooth.astype(np.uint8)).max() <= largest_difference
+    assert counts["bytes"] < 64 * 32 * 3
+
+
+def test_row_groups_are_flushed(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "ROW_GROUP", 2)
+    for number in range(5):
+        picture(tmp_path / f"{number}.png", seed=number)
+    images.build(tmp_path / "pack", [(str(n), tmp_path / f"{n}.png") for n in range(5)], FIT)
+    assert images.pq.read_metadata(tmp_path / "pack" / "index.parquet").num_row_groups == 3
+    assert len(images.ImagePack(tmp_path / "pack").keys()) == 5
+
+
+def test_failed_build_leaves_the_old_pack_and_no_litter(tmp_path):
+    picture(tmp_path / "a.png")
+    images.build(tmp_path / "pack", [("a", tmp_path / "a.png")], FIT)
+
+    def breaks():
+        yield "a", tmp_path / "a.png"
+        raise RuntimeError("source failed")
+
+    with pytest.raises(RuntimeError, match="source failed"):
+        images.build(tmp_path / "pack", breaks(), FIT)
+    assert len(images.ImagePack(tmp_path / "pack")) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "pack"]
+    assert threading.active_count() < 10
+
+
+def test_pack_pickles_small_and_is_read_only(tmp_path):
+    array = picture(tmp_path / "a.png", 64, 64)
+    images.build(tmp_path / "pack", [("a", tmp_path / "a.png")], FIT)
+    pack = images.ImagePack(tmp_path / "pack")
+    data = pickle.dumps(pack)
+    assert len(data) < 500
+    np.testing.assert_array_equal(pickle.loads(data)[key_of(tmp_path / "a.png")], array)
+    with pytest.raises(ValueError, match="read-only"):
+        pack[key_of(tmp_path / "a.png")][0, 0, 0] = 1
+
+
+def test_errors_name_the_place_and_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No image pack at"):
+        images.ImagePack(tmp_path / "nowhere")
+    picture(tmp_path / "a.png")
+    images.build(tmp_path / "pack", [("a", tmp_path / "a.png")], FIT)
+    with open(tmp_path / "pack" / "pixels.bin", "ab") as file:
+        file.write(b"!")
+    with pytest.raises(ValueError, match=r"has 106 bytes, its index says 105\. Delete .* and build it again"):
+        images.ImagePack(tmp_path / "pack")
+    with pytest.raises(ValueError, match="mode must be fit, cover or squash"):
+        Resize("stretch", 3, 3)
+    with pytest.raises(ValueError, match="image encoding `bmp` is unknown"):
+        images.build(tmp_path / "other", [("a", tmp_path / "a.png")], FIT, encoding="bmp")
+    assert not (tmp_path / "other").exists()
+
+
+def test_docstring_examples():
+    assert doctest.testmod(pixels).failed == 0
