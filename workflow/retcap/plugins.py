@@ -33,7 +33,9 @@ def path(kind: str, name: str) -> Path:
         known = names(kind)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f" Did you mean `{near[0]}`?" if near else ""
-        raise UnknownPlugin(f"No {kind.removesuffix('s')} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}.")
+        raise UnknownPlugin(
+            f"No {kind.removesuffix('s')} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}."
+        )
     return file
 
 
@@ -44,7 +46,8 @@ def load(kind: str, name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

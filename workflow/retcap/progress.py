@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -19,24 +19,46 @@ def progress(items: Iterable[Item], *, total: int | None = None, label: str = ""
     """
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(items, total=total, desc=label, unit=unit, leave=False)
-        return
-    started = last = time.monotonic()
+    show = meter(label, unit)
     done = 0
     for done, item in enumerate(items, start=1):  # noqa: B007  the count is needed after the loop
         yield item
+        show(done, total)
+    if done != total:  # the end of a loop of unknown length has not been shown as such
+        show(done, done)
+
+
+def meter(label: str, unit: str = "item") -> Callable[[int, int | None], None]:
+    """A function that is told (done, total) as often as the caller likes and shows it, as `progress` does."""
+    return _bar(label, unit) if sys.stderr.isatty() else _lines(label, unit)
+
+
+def _bar(label: str, unit: str) -> Callable[[int, int | None], None]:
+    from tqdm import tqdm
+
+    bar = tqdm(desc=label, unit=unit, leave=False)
+
+    def show(done: int, total: int | None) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show
+
+
+def _lines(label: str, unit: str) -> Callable[[int, int | None], None]:
+    started = last = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S:
-            last = now
-            _line(label, done, total, now - started, unit)
-    _line(label, done, total, time.monotonic() - started, unit)
+        if done != total and now - last < LINE_EVERY_S:
+            return
+        last, seconds = now, now - started
+        of = f"/{total}" if total is not None else ""
+        text = f"{label}: {done}{of} {unit}s, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} {unit}s/s"
+        log.info("%s", text)
+        print(text, file=sys.stderr, flush=True)
 
-
-def _line(label: str, done: int, total: int | None, seconds: float, unit: str) -> None:
-    of = f"/{total}" if total is not None else ""
-    text = f"{label}: {done}{of} {unit}s, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} {unit}s/s"
-    log.info("%s", text)
-    print(text, file=sys.stderr, flush=True)
+    return show

@@ -1,4 +1,4 @@
-"""Provenance record of a job: what ran, with which code, settings, versions and devices, for how long, in how much memory.
+"""Provenance record of a job: what ran, with which code, settings, versions and devices, how long, in how much memory.
 
 Written as `<log path>.json` beside the job's log file; the report collects them.
 """
@@ -15,7 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "transformers", "open_clip_torch", "faiss-gpu", "faiss-cpu", "sacrebleu", "pycocoevalcap", "pandas")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "open_clip_torch",
+    "faiss-gpu",
+    "faiss-cpu",
+    "sacrebleu",
+    "pycocoevalcap",
+    "pandas",
+)
 KIB_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB on Linux and bytes on macOS
 
 

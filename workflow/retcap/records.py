@@ -1,4 +1,4 @@
-"""The typed records that travel between stages. Light on purpose: plugin files import it while the Snakefile is read."""
+"""The typed records that travel between stages. Light: plugin files import it while the Snakefile is read."""
 
 import msgspec
 

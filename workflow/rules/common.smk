@@ -1,5 +1,7 @@
 """Helpers of the rule files: the resolved configuration, code digests, GPU counts."""
 
+import hashlib
+import json
 import os
 
 from snakemake.exceptions import WorkflowError
@@ -16,6 +18,11 @@ def resolved_config():
         return resolve(config, files, workflow.config_settings.config)
     except ConfigError as error:
         raise WorkflowError(str(error))
+
+
+def config_hash():
+    """12 hex digits over the whole configuration: a param that changes with any key, and prints short."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def code(script, *more):
@@ -85,4 +92,6 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
-config.update(resolved_config())
+resolved = resolved_config()
+config.clear()  # the order of the keys is the model's from here on, wherever they came from
+config.update(resolved)

@@ -14,7 +14,7 @@ rule write_config:
         mem_mb=500,
         runtime=5,
     params:
-        config=config,
+        config_hash=config_hash(),
     message:
         "writing the resolved configuration"
     script:

@@ -19,7 +19,7 @@ with job.start(snakemake) as run:
         **dict(snakemake.params.items()),
     )
     killed = snakemake.resources.attempt > 1
-    captions, result = outcome.lost(study) if killed else caption_study(study, run.device, run.progress)
+    captions, result = outcome.lost(study) if killed else caption_study(study, run.device)
     files.write_captions(run.out.captions, captions)
     files.write_json(run.out.outcome, result)
     print(outcome.line(result), flush=True)

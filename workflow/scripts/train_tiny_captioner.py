@@ -7,6 +7,7 @@ from retcap import job, plugins
 from retcap.captioning import files
 from retcap.captioning.train_tiny import train_tiny
 from retcap.images import ImagePack
+from retcap.progress import meter
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -29,5 +30,6 @@ with job.start(snakemake) as run, tempfile.TemporaryDirectory() as untrained:
         threads=snakemake.threads,
         policy=snakemake.params.image_policy,
         prompt_set=snakemake.params.prompt,
+        progress=meter(f"training a tiny {snakemake.params.captioner}", "step"),
     )
     files.write_json(run.out.history, result)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.captioning import files, outcome
+from retcap.progress import meter
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ class Study:
         return Path(self.scratch) / f"{self.captioner}-{name}"
 
 
-def caption_study(study: Study, device: str, progress: Callable) -> tuple[pd.DataFrame, dict[str, Any]]:
+def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Captions of every pair and the outcome; after an error of the model, empty captions and the reason."""
     try:
-        captions, about = _caption(study, device, progress)
+        captions, about = _caption(study, device)
     except Exception as error:  # bad id, no access, out of memory at batch 1, broken weights: the others must go on
         log.exception("%s failed", study.captioner)
         return outcome.failed(study, reason(error))
@@ -71,7 +71,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:400]}" if first else type(error).__name__
 
 
-def _caption(study: Study, device: str, progress: Callable) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     from retcap.captioning import generate, model
     from retcap.images import ImagePack
 
@@ -93,7 +93,7 @@ def _caption(study: Study, device: str, progress: Callable) -> tuple[pd.DataFram
         batch_size=study.batch_size,
         max_new_tokens=study.max_new_tokens,
         resume_folder=study.resume_folder(),
-        progress=progress,
+        progress=meter(f"captions of {study.captioner}", "pair"),
     )
     captions = pd.DataFrame(records)
     about = {
@@ -101,6 +101,6 @@ def _caption(study: Study, device: str, progress: Callable) -> tuple[pd.DataFram
         "device": device,
         "captioned": int((captions["status"] == "ok").sum()),
         "mean_tokens": float(captions["tokens"].mean()),
-        "at_token_cap": int((captions["tokens"] >= study.max_new_tokens).sum()),
+        "at_token_cap": int(captions["capped"].sum()),
     }
     return captions, about

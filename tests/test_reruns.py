@@ -1,0 +1,152 @@
+"""What runs again after a change: each configuration key and each kind of file edit, against `snakemake -n`.
+
+A copy of the workflow gets stand-ins for all outputs, marked as made by the current rules (`--touch`). Then one thing is
+changed at a time, and the dry run must name exactly the rules of the table.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
+FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv"}
+
+PAGE = {"write_config", "report", "check"}  # every key changes the resolved configuration, which the report shows
+SCORED = PAGE | {"score_captions", "summarise_captioning"}
+CLEANED = SCORED | {"clean_captions"}
+MODELS = CLEANED | {"caption"}
+TINY = MODELS | {"train_tiny_captioner"}
+PAIRS = CLEANED | {"prepare_captions", "caption", "caption_baseline", "count_caption_ngrams"}
+WORLD = PAIRS | TINY | {"build_panorama_world", "prepare_training_captions"}
+
+KEYS = {  # a key=value of --config -> the rules that must run
+    "report={title: X}": PAGE,
+    "report={examples: 3}": PAGE,
+    "device=cuda": PAGE,
+    "seed=1": CLEANED | TINY | {"caption_baseline"},
+    "panorama_world={test_images: 61}": WORLD,
+    "panorama_world={train_images: 2501}": WORLD,
+    "panorama_world={seed: 5}": WORLD,
+    "captioning={bootstrap_draws: 999}": SCORED,
+    "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={max_new_tokens: 32}": MODELS,
+    "captioning={batch_size: 3}": MODELS,
+    "captioning={options: {llava-1.5-7b: {batch_size: 3}}}": MODELS,
+    "captioning={prompt: instruct}": TINY,
+    "captioning={image_policy: letterbox}": TINY,
+    "captioning={tiny: {steps: 7}}": TINY,
+    "captioning={tiny: {learning_rate: 1e-3}}": TINY,
+    "captioning={tiny: {learning_rate: 2e-3}}": set(),  # the default, written as YAML reads it: as text
+    "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
+    "captioning={split: valid}": PAIRS,
+    "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
+    "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={checkpoint: hub}": MODELS,
+}
+
+EDITS = {  # (file, old text, new text) -> the rules that must run
+    ("workflow/retcap/captioning/clean.py", "CLEANER_VERSION", "# a comment\nCLEANER_VERSION"): set(),
+    (
+        "workflow/scripts/caption.py",
+        "with job.start(snakemake) as run:",
+        "with job.start(\n    snakemake\n) as run:",
+    ): set(),
+    ("workflow/rules/common.smk", '"""GPUs of a rule', '"""The GPUs of a rule'): set(),
+    ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
+    ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
+    ("workflow/scripts/summarise_captioning.py", "flush=True", "flush=False"): {
+        "summarise_captioning",
+        "report",
+        "check",
+    },
+    ("workflow/retcap/captioning/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
+    | {"count_caption_ngrams"},
+    ("workflow/retcap/metrics/cider.py", "import msgspec", "import msgspec\nCHANGED = 1"): SCORED - {"write_config"},
+    ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
+    ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
+    ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},
+}
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
+    command = [*SNAKEMAKE, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def rules_to_run(text: str) -> set[str]:
+    """Rules of the job table of a dry run."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in text, text
+        return set()
+    return {line.split()[0] for line in table[1].splitlines()} - {"all", "total"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow whose outputs all exist and count as made."""
+    folder = tmp_path_factory.mktemp("finished")
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    for line in snakemake(folder, "--summary").splitlines():
+        path = line.split("\t")[0]
+        if not path.startswith("results/"):
+            continue
+        target = folder / path
+        if target.suffix in FILES:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("")
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+    snakemake(folder, "--touch", "--forceall", "--quiet", "all")
+    return folder
+
+
+def test_a_finished_run_has_nothing_to_do(finished: Path):
+    assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+@pytest.mark.parametrize("setting", KEYS)
+def test_a_changed_key_runs_exactly_its_rules(finished: Path, setting: str):
+    assert rules_to_run(snakemake(finished, "-n", "--config", setting)) == KEYS[setting]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit[0]}: {edit[2][:30]!r}")
+def test_an_edit_runs_exactly_the_rules_it_reaches(finished: Path, edit: tuple[str, str, str]):
+    file, old, new = finished / edit[0], edit[1], edit[2]
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    try:
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+        assert rules_to_run(snakemake(finished, "-n")) == EDITS[edit]
+    finally:
+        file.write_text(text, encoding="utf-8")
+
+
+def test_a_checkout_runs_nothing(finished: Path):
+    for file in sorted((finished / "workflow").rglob("*")):
+        file.touch()  # git checkout gives new mtimes
+    assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+def test_only_the_touched_model_runs(finished: Path):
+    text = snakemake(finished, "-n", "--config", "captioning={options: {llava-1.5-7b: {batch_size: 3}}}")
+    assert "captioning with llava-1.5-7b" in text
+    assert "captioning with qwen2.5-vl-3b" not in text
+    assert "batch_size" in text or "Params have changed" in text
+
+
+def test_the_reason_of_a_rerun_is_printed(finished: Path):
+    text = snakemake(finished, "-n", "--config", "captioning={max_new_tokens: 32}")
+    assert re.search(r"max_new_tokens.*64.*32", text, re.DOTALL)
