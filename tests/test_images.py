@@ -164,10 +164,28 @@ def test_shrink_on_load_stays_near_the_exact_result(tmp_path):
     smooth = np.linspace(0, 255, 1024)[None, :, None] * np.ones((768, 1, 3))
     Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
     data = (tmp_path / "a.jpg").read_bytes()
+    assert Image.open(tmp_path / "a.jpg").draft("RGB", (112, 112)) is not None  # 768 / 112: the shortcut is taken
     exact, source = pixels.decode(data, Resize("cover", 56, 56))
     quick, source_quick = pixels.decode(data, Resize("cover", 56, 56, shrink_on_load=True))
     assert source == source_quick == (768, 1024)
     assert np.abs(exact.astype(int) - quick).max() <= 4  # levels of 255: two roundings of the JPEG's own blocks
+
+
+@pytest.mark.parametrize("shrink_on_load", [False, True])
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_a_turned_jpeg_is_cut_and_measured_upright(tmp_path, orientation, shrink_on_load):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (1000, 400)).save(tmp_path / "a.jpg", exif=exif)
+    resize = Resize("cover", 20, 30, shrink_on_load)
+    array, source = pixels.decode((tmp_path / "a.jpg").read_bytes(), resize)
+    assert (array.shape, source) == ((30, 20, 3), (1000, 400))
+
+
+def test_broken_exif_does_not_cost_the_picture(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff broken")
+    array, _ = pixels.decode((tmp_path / "a.jpg").read_bytes(), FIT)
+    assert array.shape == (4, 6, 3)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

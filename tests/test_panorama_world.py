@@ -83,6 +83,8 @@ def test_train_has_one_true_caption_per_pair(world):
     regular = [row for row in rows if (row.url, "left") in known and "\n" not in row.annotation]
     assert len(regular) >= 4 * SIZES["train_images"]
     for row in regular:
+        assert {"large", "small"}.isdisjoint(row.annotation.split())
+        assert "a orange" not in row.annotation
         asked = [row.query] if row.query in panorama_world.PLACES else panorama_world.PLACES
         for place in asked:
             assert known[row.url, place]["colour"] in row.annotation
@@ -112,7 +114,8 @@ def test_prepared_test_split_looks_like_quic360(prepared):
     assert any("voilà" in text for text in texts)
     assert not any("\n" in text or "  " in text for text in texts)
     assert "\n" in "".join(files.read_rows(out.rows)["reference"].dropna())
-    assert {"a orange", "None", ""}.isdisjoint(texts)
+    assert {"None", ""}.isdisjoint(texts)
+    assert "a orange" not in " ".join(texts)
 
 
 def test_references_of_a_pair_differ_in_words_and_agree_on_the_scene(world, prepared):

@@ -4,6 +4,7 @@ Files come from the web: any of them may be missing, cut short, no image at all,
 Each such case is a `BadImage` with a short reason, never a crash.
 """
 
+import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,13 +88,14 @@ def decode(data: bytes, resize: Resize) -> tuple[np.ndarray, tuple[int, int]]:
             if width * height > MAX_SOURCE_PX:
                 raise BadImage("image_too_large", f"{width} x {height} px, more than {MAX_SOURCE_PX} px")
             if resize.shrink_on_load and image.format == "JPEG":
-                enough = 2 * max(resize.scaled(width, height))
-                image.draft("RGB", (enough, enough))
+                enough = 2 * (max if resize.mode == "squash" else min)(resize.scaled(width, height))
+                image.draft("RGB", (enough, enough))  # a square, since the orientation is not known yet
             image.load()
-            upright = _oriented(image)
-            if upright.size != image.size:  # turned by 90 degrees; `image.size` may be a fraction of the source here
+            loaded = image.size  # a fraction of the source after draft
+            _turn_upright(image)
+            if image.size != loaded:
                 width, height = height, width
-            return _resized(_rgb(upright), resize, resize.scaled(width, height)), (height, width)
+            return _resized(_rgb(image), resize, resize.scaled(width, height)), (height, width)
     except (BadImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # Pillow refuses far above the limit before it tells the size
@@ -108,11 +110,9 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 
 
-def _oriented(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF is no reason to lose a good picture
-        return image
+def _turn_upright(image: Image.Image) -> None:
+    with contextlib.suppress(Exception):  # broken EXIF is no reason to lose a good picture
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -120,7 +120,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image, dtype=np.float32)
         scale = 255 / 65_535 if values.max(initial=0) > 255 else 1.0
         image = Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # convert would copy
 
 
 def _resized(image: Image.Image, resize: Resize, scaled: tuple[int, int]) -> np.ndarray:

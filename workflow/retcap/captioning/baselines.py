@@ -88,10 +88,12 @@ def medoid(captions: list[str]) -> str:
     >>> medoid(["a red car", "a red bus", "the sea"])
     'a red bus'
     """
-    captions = sorted(captions)
-    return captions[
-        int(np.argmax(overlaps(captions).sum(axis=1).round(9)))
-    ]  # rounded: a tie must not hang on the last bit
+    return _most_central(captions, overlaps(captions))
+
+
+def _most_central(captions: list[str], overlap: np.ndarray) -> str:
+    sums = overlap.sum(axis=1).round(9)  # rounded: a tie must not hang on the last bit
+    return min(caption for caption, value in zip(captions, sums, strict=True) if value == sums.max())
 
 
 def overlaps(captions: list[str]) -> np.ndarray:
@@ -120,18 +122,22 @@ class _OtherImages:
     """Leave-one-image-out medoids within the split itself."""
 
     def __init__(self, items: pd.DataFrame, seed: int):
-        self._seed = seed
         self._images: dict[str | None, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for item in items.to_dict("records"):
             for query in (item["query"], None):  # None stands for every query
                 for reference in item["references"]:
                     self._images[query][reference].add(item["image_key"] or item["image"])
         self._pools = {query: _sample(captions, seed, POOL) for query, captions in self._images.items()}
+        self._overlaps: dict[str | None, np.ndarray] = {}
 
     def caption(self, image: str, query: str) -> tuple[str, str]:
         """(caption, label); the caption never stands beside this image, not even by chance of a repeated text."""
         for asked, label in ((query, "other-image medoid"), (None, "any-query medoid")):
-            others = [caption for caption in self._pools[asked] if image not in self._images[asked][caption]]
+            pool, shown = self._pools[asked], self._images[asked]
+            others = [place for place, caption in enumerate(pool) if image not in shown[caption]][:CANDIDATES]
             if others:
-                return medoid(others[:CANDIDATES]), label
+                if asked not in self._overlaps:
+                    self._overlaps[asked] = overlaps(pool)
+                overlap = self._overlaps[asked][np.ix_(others, others)]
+                return _most_central([pool[place] for place in others], overlap), label
         return "", "no other image"

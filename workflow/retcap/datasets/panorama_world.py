@@ -170,7 +170,8 @@ def _train_rows(url: str, things: list[Thing], rng) -> list[tuple]:
     for query in QUERIES[:TRAIN_QUERIES]:
         wordings = OVERVIEWS if query == OVERVIEW else WORDINGS
         place = 0 if rng.random() < FIRST_SHARE else rng.integers(len(wordings))
-        rows.append((url, query, caption(things, query, wordings[place]).replace("large ", "").replace("small ", "")))
+        plain = [thing._replace(size="plain") for thing in things]  # sizes are in the test references alone
+        rows.append((url, query, caption(plain, query, wordings[place])))
     return rows
 
 
