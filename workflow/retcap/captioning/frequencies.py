@@ -1,0 +1,93 @@
+"""Document frequencies for CIDEr, frozen on a whole split.
+
+CIDEr weighs an n-gram by how few documents contain it. A document is the set of references of one (image, query) pair.
+Taken from the references of the run, as pycocoevalcap does, the same caption scores differently in a subset and in
+the full split; taken from this file, any two subsets agree item by item. The hash goes into CIDEr's signature.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from retcap.captioning.context import Context
+from retcap.captioning.java import JavaMissing
+from retcap.captioning.ptb import VERSION
+
+ORDERS = 4  # n-grams of 1 to 4 tokens (Vedantam et al. 2015, section 3)
+
+
+class DocumentFrequencies(msgspec.Struct, frozen=True):
+    """How many of `documents` reference sets contain each n-gram (tokens joined by one space)."""
+
+    documents: int
+    counts: dict[str, int]
+    sha256: str
+    document: str = "all references of one (image, query) pair"
+    tokenisation: str = VERSION
+    reason: str | None = None  # why nothing could be counted
+
+
+def ngrams(tokens: Sequence[str], n: int) -> list[str]:
+    """All n-grams of one order, repeated ones included.
+
+    >>> ngrams(["a", "red", "bus"], 2)
+    ['a red', 'red bus']
+    """
+    return [" ".join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def build(references: Iterable[Sequence[str]], context: Context) -> DocumentFrequencies:
+    """Frequencies from the untokenised references of a whole split, one sequence of texts per pair.
+
+    Without Java nothing can be counted. The result then says so, and CIDEr passes it on as its reason: a missing tool
+    costs the metrics that need it, not the run.
+    """
+    documents = [[text for text in texts if text.strip()] for texts in references]
+    try:
+        return count_documents(context.tokenised([], documents)[1])
+    except JavaMissing as error:
+        return msgspec.structs.replace(count_documents([]), reason=f"{error} Then count the n-grams again.")
+
+
+def count_documents(references: Iterable[Sequence[str]]) -> DocumentFrequencies:
+    """Frequencies from PTB-tokenised references, one sequence of texts per pair; a pair without any is no document."""
+    counts: Counter[str] = Counter()
+    documents = 0
+    for texts in references:
+        if not texts:
+            continue
+        documents += 1
+        sentences = [text.split() for text in texts]
+        counts.update({gram for words in sentences for n in range(1, ORDERS + 1) for gram in ngrams(words, n)})
+    ordered = dict(sorted(counts.items()))
+    return DocumentFrequencies(documents, ordered, _digest(documents, ordered))
+
+
+def write(frequencies: DocumentFrequencies, path: Path | str) -> None:
+    """One JSON file; the same references always give the same bytes."""
+    Path(path).write_bytes(msgspec.json.encode(frequencies))
+
+
+def read(path: Path | str) -> DocumentFrequencies:
+    """Read what `write` wrote, and check that its hash fits its content."""
+    try:
+        frequencies = msgspec.json.decode(Path(path).read_bytes(), type=DocumentFrequencies)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path}: no document frequencies ({error}). Delete the file and build it again.") from error
+    found = _digest(frequencies.documents, frequencies.counts)
+    if found != frequencies.sha256:
+        raise ValueError(
+            f"{path}: the content has hash {found[:12]}, the file says {frequencies.sha256[:12]}. "
+            "It was changed or cut off: delete it and build it again."
+        )
+    return frequencies
+
+
+def _digest(documents: int, ordered: dict[str, int]) -> str:
+    digest = hashlib.sha256(f"{VERSION}\n{documents}\n".encode())
+    for gram, count in ordered.items():
+        digest.update(f"{gram}\t{count}\n".encode())
+    return digest.hexdigest()
