@@ -3,7 +3,6 @@
 import doctest
 import hashlib
 import io
-import itertools
 import pickle
 import struct
 import threading
@@ -232,27 +231,25 @@ def test_same_bytes_for_any_number_of_workers(tmp_path):
     assert len(images.ImagePack(tmp_path / "pack")) == 19
 
 
-def test_input_is_read_lazily_and_memory_stays_bounded(tmp_path):
-    """The generator must never run more than the window ahead of what was written."""
+def test_input_is_read_lazily_so_that_memory_stays_bounded(tmp_path, monkeypatch):
+    """The source must never run more than 4 x workers images ahead of what was written."""
     picture(tmp_path / "a.png")
-    asked = 0
-    ahead = []
+    written, ahead, add = 0, [], images._Writer.add
 
-    def endless():
-        nonlocal asked
-        for asked in itertools.count():
-            ahead.append(asked - writes)
+    def counted(writer, read):
+        nonlocal written
+        written += 1
+        add(writer, read)
+
+    def source():
+        for asked in range(100):
+            ahead.append(asked - written)
             yield f"{asked}", tmp_path / "a.png"
-            if asked == 99:
-                return
 
-    writes = 0
-    pool = images.ThreadPoolExecutor(2)
-    for _ in images._in_order(pool, lambda item: item, endless(), window=8):
-        writes += 1
-    pool.shutdown()
-    assert writes == 100
-    assert max(ahead) <= 8
+    monkeypatch.setattr(images._Writer, "add", counted)
+    images.build(tmp_path / "pack", source(), FIT, workers=2)
+    assert written == 100
+    assert 2 <= max(ahead) <= 8
 
 
 @pytest.mark.parametrize(("encoding", "largest_difference"), [("png", 0), ("jpeg", 40)])

@@ -74,6 +74,8 @@ def test_the_drawn_colour_is_where_the_scene_says(world):
         right += names[int(np.argmin(distance))] == row["colour"]
     total = 3 * sum(SIZES.values())
     assert len(scenes(folder)) == total
+    drawn = [(row["colour"], row["shape"]) for row in scenes(folder).values()]
+    assert drawn[:30] != drawn[3 * SIZES["train_images"] :][:30]  # the splits are drawn apart
     assert right >= 0.95 * total  # the middle of the place may miss a low or high triangle
 
 

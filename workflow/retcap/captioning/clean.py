@@ -115,6 +115,6 @@ def clean_captions(captions: pd.DataFrame) -> pd.DataFrame:
         dtype=object,
     )
     blank = cleaned["raw"].map(clean_reference) == ""
-    cleaned.loc[said & (cleaned["cleaned"] == "") & ~blank, "status"] = "cleaned_to_empty"
+    cleaned.loc[said & (cleaned["cleaned"] == ""), "status"] = "cleaned_to_empty"
     cleaned.loc[said & blank, "status"] = "empty"
     return cleaned
