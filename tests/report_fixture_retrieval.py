@@ -1,0 +1,159 @@
+"""Synthetic results of the retrieval study for the report tests."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from retcap import images
+from retcap.pixels import Resize
+from retcap.report import RetrievalInputs
+
+LEVELS = {"random": 0.004, "zero-shot": 0.06, "untrained": 0.02, "trained": 1.0}  # share of the trained R@5
+SETS = {"m2kr_oven": 0.551, "m2kr_evqa": 0.083, "m2kr_infoseek": 0.086, "m2kr_okvqa": 0.016}  # R@5 of "trained"
+KS = [1, 2, 3, 5, 10, 50, 100]
+QUERIES, PASSAGES = 12, 20
+
+
+def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.Image]) -> RetrievalInputs:
+    """Four systems on four sets, training curves, example queries with pictures, `attack` in passages and answers."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(11)
+    tables = {name: _tables(folder / name, name, attack) for name in ("m2kr_evqa", "m2kr_okvqa")}
+    files = {f"q{i}.png": folder / f"q{i}.png" for i in range(5)}
+    for number, path in enumerate(files.values()):
+        draw(number, 320, 240).save(path)
+    images.build(folder / "pack", files.items(), Resize("fit", 512, 512))
+    parameters = {
+        "TinyCLIP + fusion": {"vision": 61_410_000, "text": 53_970_000, "fusion": 28_800_000},
+        "CLIP ViT-B/32 + fusion": {"vision": 87_850_000, "text": 63_430_000, "fusion": 28_800_000},
+    }
+    audit = {"train_queries_in_test": 0, "train_images_in_test": {"m2kr_oven": 3}, "repeated_query_ids": 12}
+    card = {"rows": 5120, "null_texts": {"test": 3}}
+    return RetrievalInputs(
+        results=[write_json(folder / f"{s}-{d}.json", result(s, d)) for s in LEVELS for d in SETS],
+        curves={"trained": write_json(folder / "curves.json", _curves(rng))},
+        cards={name: write_json(folder / f"{name}-card.json", card) for name in SETS},
+        audits={"train against test": write_json(folder / "audit.json", audit)},
+        differences=write_json(folder / "differences.json", _differences()),
+        parameters=write_json(folder / "parameters.json", parameters),
+        queries={name: paths[0] for name, paths in tables.items()},
+        passages={name: paths[1] for name, paths in tables.items()},
+        hits={name: paths[2] for name, paths in tables.items()},
+        image_pack=folder / "pack",
+        show_published=True,
+    )
+
+
+def result(system: str, dataset: str) -> dict:
+    """One result file: R and PR at seven K, MRR, floors, ceiling, slices."""
+    level = SETS[dataset] * LEVELS[system]
+    values = {"MRR@10": 0.7 * level}
+    for k in KS:
+        values[f"R@{k}"] = 1 - (1 - level) ** (math.log(k + 1) / math.log(6))
+        values[f"PR@{k}"] = min(0.95, values[f"R@{k}"] + 0.12 + 0.02 * k**0.5)
+    metrics = {
+        name: {"value": value, "ci_low": max(0.0, value - 0.012), "ci_high": value + 0.012}
+        for name, value in values.items()
+    }
+    slices = {kind: {"n": 300 + len(kind), "R@5": level, "PR@5": level + 0.1} for kind in ("string", "list", "numeric")}
+    return {
+        "system": system,
+        "dataset": dataset,
+        "dialect": "strict",
+        "n_queries": 4708,
+        "n_pr_queries": 4600,
+        "corpus_size": 98_276,
+        "gold_missing": 4,
+        "collapsed": 51,
+        "metrics": metrics,
+        "floors": {"R@5": 0.0001, "PR@5": 0.093},
+        "pr_ceiling": 0.97,
+        "pr_gold": 0.91,
+        "slices": {"answer_kind": slices},
+        "checkpoint": "e3b0c44298fc1c14",
+        "revision": "main",
+    }
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write JSON and give the path back."""
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> Path:
+    """Write a parquet table and give the path back."""
+    table.to_parquet(path)
+    return path
+
+
+def _differences() -> list[dict]:
+    pair = {"first": "trained", "second": "untrained", "metric": "R@5", "p": 0.0001, "p_holm": 0.0004}
+    bounds = {name: {"difference": 0.4 * v, "ci_low": 0.3 * v, "ci_high": 0.5 * v} for name, v in SETS.items()}
+    return [{"dataset": name, **pair, **values} for name, values in bounds.items()]
+
+
+def _curves(rng: np.random.Generator) -> dict:
+    train = [
+        {"step": step, "epoch": step / 1000, "loss": 4.8 * math.exp(-step / 4000) + 0.6 + 0.15 * float(noise)}
+        for step, noise in zip(range(50, 20_001, 25), rng.standard_normal(799), strict=False)
+    ]
+    evaluations = []
+    for step in range(1000, 20_001, 1000):
+        scores = {name: value * (1 - math.exp(-step / 6000)) for name, value in SETS.items()}
+        scores["macro"] = sum(scores.values()) / len(scores)
+        recall = {f"eval_{name}_R@10": value for name, value in scores.items()}
+        pseudo = {f"eval_{name}_PR@10": value + 0.15 for name, value in scores.items()}
+        evaluations.append({"step": step, "epoch": step / 1000, **recall, **pseudo})
+    return {"train": train, "eval": evaluations, "seconds": 1830.0, "stopped": "max_steps"}
+
+
+def _tables(folder: Path, dataset: str, attack: str) -> tuple[Path, Path, Path]:
+    """Queries, passages and hits; the gold passage of odd queries is first, of even queries eleventh."""
+    folder.mkdir()
+    queries = [
+        {
+            "row": i,
+            "query_id": f"q{i}",
+            "dataset": dataset,
+            "instruction": "Find the passage that answers the question",
+            "question": f"Who built the tower number {i}?",
+            "image": f"q{i % 5}.png",
+            "answers": ["Gustave Eiffel", attack],
+            "positives": [f"p{i}"],
+        }
+        for i in range(QUERIES)
+    ]
+    text = "The tower stands in the old town and was finished in 1889 after two years of work. " * 5
+    passages = [
+        {
+            "row": i,
+            "passage_id": f"p{i}",
+            "text": None if i == 7 else f"{attack} {text}",
+            "image": f"q{i % 5}.png" if i % 2 else None,
+        }
+        for i in range(PASSAGES)
+    ]
+    hits = []
+    for i in range(QUERIES):
+        order = [(i + step) % PASSAGES for step in range(11)]
+        order = order if i % 2 else [*order[1:], i]
+        hits += [
+            {
+                "query_row": i,
+                "query_id": f"q{i}",
+                "rank": rank,
+                "passage_row": p,
+                "passage_id": f"p{p}",
+                "score": 1 / rank,
+            }
+            for rank, p in enumerate(order, start=1)
+        ]
+    names = {"queries": queries, "passages": passages, "hits": hits}
+    written = [write_parquet(folder / f"{name}.parquet", pd.DataFrame(rows)) for name, rows in names.items()]
+    return written[0], written[1], written[2]

@@ -1,0 +1,351 @@
+"""The report page: what it says equals the result files, nothing from data runs, every part may be missing."""
+
+import base64
+import dataclasses
+import doctest
+import hashlib
+import importlib
+import json
+import pkgutil
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import report_fixture as fixture
+from retcap import report
+from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, palette, plots
+from retcap.report import comparisons as comparisons_module
+from retcap.report import examples as examples_module
+from retcap.report.scores import System
+
+VOID = {"meta", "link", "img", "br", "input", "hr", "path", "line", "rect"}
+
+
+class Page(HTMLParser):
+    """Parses a page strictly: tags must nest; keeps ids, attributes by tag, and rows of cell texts per table."""
+
+    def __init__(self, text: str):
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, dict]] = []
+        self.tables: list[list[list[str]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.attributes.append((tag, values))
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes something else, line {self.getpos()}"
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.text.append(data)
+        if "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1] += data
+
+    def table(self, *header: str) -> dict[str, list[str]]:
+        """Rows by first cell of the one table whose header begins so."""
+        [found] = [rows for rows in self.tables if [cell.strip() for cell in rows[0][: len(header)]] == list(header)]
+        return {row[0]: row for row in found[1:]}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> ReportInputs:
+    return fixture.everything(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def text(inputs) -> str:
+    return build_report(inputs)
+
+
+@pytest.fixture(scope="module")
+def page(text) -> Page:
+    return Page(text)
+
+
+def test_page_is_well_formed_and_its_links_lead_somewhere(page):
+    assert len(page.ids) == len(set(page.ids))
+    links = [values["href"] for tag, values in page.attributes if tag == "a"]
+    assert len(links) > 15
+    assert {link.removeprefix("#") for link in links} <= set(page.ids)
+
+
+def test_page_needs_nothing_from_outside(text, page):
+    for tag, values in page.attributes:
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            if name in values:
+                assert values[name].startswith(("#", "data:")), (tag, values[name])
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", text)  # the only ones are SVG name spaces
+
+
+def test_nothing_from_data_becomes_markup(text, page):
+    assert fixture.ATTACK not in text
+    assert text.count("<script") == 1
+    escaped = text.count("&lt;script&gt;alert(1)&lt;/script&gt;")
+    # examples (one model, 9 items), quarantine, passages, answers, params of 11 jobs, config
+    assert escaped >= 9 + 5 + 4 + 4 + 11 + 1
+
+
+def test_only_the_pages_own_script_may_run(text):
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert script
+    expected = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{expected}'" in text
+    assert "default-src 'none'" in text
+
+
+def test_scores_are_those_of_the_summary(page, inputs):
+    summary = json.loads(inputs.captioning.summary.read_text())
+    rows = page.table("System", "BLEU-4", "METEOR")
+    checked = 0
+    for record in [r for r in summary["models"] + summary["baselines"] if r["status"] == "completed"]:
+        found = next(row for name, row in rows.items() if name.startswith(record["model_name"]))
+        for cell, key in zip(found[1:5], ["bleu4", "meteor", "rougeL", "cider"], strict=True):
+            detail = record["details"][key]
+            assert cell == f"{detail['value']:.3f}{detail['ci_low']:.3f}–{detail['ci_high']:.3f}"
+            checked += 1
+    assert checked == 9 * 4
+
+
+def test_metric_that_was_not_computed_is_never_a_number(page):
+    rows = page.table("System", "BLEU-4", "METEOR")
+    spice = [row[5] for name, row in rows.items() if not name.startswith(fixture.FAILED)]
+    assert spice == ["notcomputeda"] * 9  # a: the footnote
+    assert "a SPICE: no JavaScript engine in Java 25" in " ".join("".join(page.text).split())
+
+
+def test_failed_models_come_first_in_the_summary(page):
+    words = " ".join("".join(page.text).split())
+    opening = words[words.index("1 of 8 models failed") :]
+    assert opening.startswith(
+        "1 of 8 models failed: instructblip-vicuna-7b (CUDA out of memory: tried 2.10 GiB with batch 1)."
+    )
+    assert opening.index("Of the 7 models scored, ") < opening.index("Against the blind baseline")
+    assert "In all, 3 captions failed or came out empty" in opening
+
+
+def test_retrieval_scores_and_published_rows(page):
+    rows = page.table("System", "m2kr_oven", "m2kr_evqa")
+    assert rows["trained"][1] == "55.153.9–56.3"  # R@5 and its interval, in percent
+    assert rows["trained"][9] == "18.4"  # (55.1 + 8.3 + 8.6 + 1.6) / 4
+    assert rows["PreFLMR ViT-Gpublished: FLMR model zoo"][1:9] == [
+        "64.3",
+        "–",
+        "62.5",
+        "72.1",
+        "39.2",
+        "57.7",
+        "30.2",
+        "67.4",
+    ]
+    [floor] = [row for name, row in rows.items() if name.startswith("chance")]
+    assert floor[1:3] == ["0.01", "9.30"]
+
+
+def test_gold_passages_are_marked(text):
+    assert text.count('<li class="gold">') == 2  # one found example of two in each of two data sets
+    assert text.count("gold not among the first five") == 2
+
+
+def test_same_inputs_same_bytes(text, inputs):
+    assert build_report(inputs) == text
+
+
+def test_page_is_light(text):
+    assert len(text.encode()) < 5e6
+
+
+@pytest.mark.slow
+def test_full_size_report_is_quick_and_light(tmp_path):
+    full = fixture.everything(tmp_path, image_count=390)  # QuIC-360's test split: 393 images, 1,211 pairs
+    started = time.process_time()
+    size = len(build_report(full).encode())
+    assert time.process_time() - started < 10
+    assert size < 5e6
+
+
+@pytest.mark.parametrize("kept", ["captioning", "retrieval", "provenance", "config"])
+def test_each_part_stands_alone(inputs, kept):
+    left = Page(build_report(ReportInputs("alone", **{kept: getattr(inputs, kept)})))
+    sections = {"captioning", "retrieval", "provenance"}
+    assert sections & set(left.ids) == {"provenance" if kept == "config" else kept}
+
+
+def test_page_without_anything():
+    empty = Page(build_report(ReportInputs(experiment="empty")))
+    assert "This run produced no scores yet." in "".join(empty.text)
+
+
+def test_studies_with_their_main_file_only(inputs):
+    bare = ReportInputs(
+        experiment="bare",
+        captioning=CaptioningInputs(summary=inputs.captioning.summary),
+        retrieval=RetrievalInputs(results=inputs.retrieval.results),
+    )
+    found = Page(build_report(bare))
+    assert {"caption-scores", "retrieval-scores"} <= set(found.ids)
+    for absent in ("caption-examples", "caption-queries", "caption-data", "retrieval-training", "retrieval-examples"):
+        assert absent not in found.ids
+    assert "published" not in "".join(found.text)
+
+
+def test_all_models_failed(tmp_path):
+    summary = {"models": [{"model_name": "m", "status": "failed", "reason": "no weights", "metrics": {}}]}
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(summary))
+    words = "".join(Page(build_report(ReportInputs("x", captioning=CaptioningInputs(path)))).text)
+    assert "1 of 1 model failed: m (no weights). No model finished" in " ".join(words.split())
+
+
+def test_missing_file_names_path_and_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No file at .*gone\.json\. Run the rule that writes it"):
+        build_report(ReportInputs("x", captioning=CaptioningInputs(tmp_path / "gone.json")))
+
+
+def test_broken_json_names_file_and_line(tmp_path):
+    path = tmp_path / "s.json"
+    path.write_text('{\n"models": [,]}')
+    with pytest.raises(ValueError, match=r"s\.json:2: not valid JSON"):
+        build_report(ReportInputs("x", captioning=CaptioningInputs(path)))
+
+
+def test_missing_key_and_column_are_named(tmp_path, inputs):
+    path = tmp_path / "s.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"s\.json: key 'models' is missing"):
+        build_report(ReportInputs("x", captioning=CaptioningInputs(path)))
+    table = tmp_path / "items.parquet"
+    pd.DataFrame({"item_id": ["a"]}).to_parquet(table)
+    broken = dataclasses.replace(inputs.captioning, items=table)
+    with pytest.raises(ValueError, match=r"items\.parquet: column 'image' is missing"):
+        build_report(ReportInputs("x", captioning=broken))
+
+
+def test_examples_show_every_image_once():
+    rng = np.random.default_rng(0)
+    images = {f"{i:02d}": f"image {i // 3}" for i in range(30)}
+    scores = {name: {item: float(rng.random()) for item in images} for name in "ab"}
+    chosen = examples_module.choose(scores, images, amount=9)
+    assert {group: len(items) for group, items in chosen.items()} == {
+        "good": 2,
+        "middle": 2,
+        "bad": 3,
+        "disagreement": 2,
+    }
+    shown = [images[item] for items in chosen.values() for item in items]
+    assert len(shown) == len(set(shown)) == 9
+    mean = {item: (scores["a"][item] + scores["b"][item]) / 2 for item in images}
+    assert chosen["good"][0] == max(mean, key=lambda item: mean[item])
+    assert chosen["bad"][0] == min(mean, key=lambda item: mean[item])
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.5, "good"), (-0.5, "bad"), (0.0, "")])
+def test_gain_over_blind_is_paired_and_judged_by_its_interval(shift, verdict):
+    rng = np.random.default_rng(3)
+    base = rng.random(60)
+    frames = {
+        name: pd.DataFrame(
+            {"item_id": [f"{i:02d}" for i in range(60)], "image": [i // 3 for i in range(60)], "cider": value}
+        )
+        for name, value in {"model": base + shift + 0.05 * rng.standard_normal(60), "blind": base}.items()
+    }
+    systems = [_system(name, float(frame["cider"].mean()), name == "blind") for name, frame in frames.items()]
+    table = comparisons_module.sight_table(systems, frames)
+    assert table
+    difference = table["blocks"]["blind"]["model"]["cider"]
+    assert difference.value == pytest.approx(shift, abs=0.03)  # 60 draws of noise 0.05: standard error 0.0065
+    assert difference.verdict == verdict
+    # Unpaired, the spread of the items (0.29) would give an interval of about ±0.1.
+    assert difference.high - difference.low < 0.04
+
+
+def test_model_letters_follow_the_tests():
+    rng = np.random.default_rng(5)
+    base = rng.random(90)
+    levels = {"one": base + 1.0, "same": base + 1.0 + 0.01 * rng.standard_normal(90), "less": base}
+    frames = {
+        name: pd.DataFrame(
+            {"item_id": [f"{i:02d}" for i in range(90)], "image": [i // 3 for i in range(90)], "cider": value}
+        )
+        for name, value in levels.items()
+    }
+    systems = [_system(name, float(frame["cider"].mean()), False) for name, frame in frames.items()]
+    tests = comparisons_module.model_tests(systems, frames)
+    assert tests
+    assert tests["letters"]["one"] == tests["letters"]["same"] == "a"
+    assert tests["letters"]["less"] == "b"
+    assert len(tests["rows"]) == 3
+
+
+def test_colours_have_contrast_in_both_schemes():
+    for scheme in (palette.LIGHT, palette.DARK):
+        readable = [name for name in scheme if name.startswith(("ink", "muted", "series"))]
+        assert len(readable) == 10
+        for name in readable:
+            assert palette.contrast(scheme[name], scheme["paper"]) >= 4.5, name
+
+
+def test_every_colour_of_every_plot_follows_the_scheme():
+    dots = [plots.Dot("a", 0.5, 0.4, 0.6), plots.Dot("b", 0.4, None, None, baseline=True)]
+    lines = {f"line {i}": {1: 1.0, 5: 2.0 + i, 10: 3.0} for i in range(8)}
+    drawn = [
+        plots.dot_plot(dots, "CIDEr", "alt"),
+        plots.recall_curves(lines, "R@K", "alt"),
+        plots.training_curve([(1, 3.0), (2, 2.0)], "loss", "alt"),
+        plots.evaluation_curves({"a": [(1, 2.0), (2, 3.0)]}, "R@10", "alt"),
+        plots.gap_plot([plots.Gap("set", 10, 20, 5, 90), plots.Gap("other", 10, 20, None, None)], 5, "alt"),
+    ]
+    colours = {c for svg in drawn for c in re.findall(r'(?:fill|stroke)="([^"]+)"', svg)}
+    assert colours <= {*palette.LIGHT.values(), "none", "transparent"}
+    assert set(palette.SERIES) <= colours
+    assert not any(re.search(r'\bid="', svg) for svg in drawn)  # ids would clash between plots on one page
+
+
+def test_plots_escape_names_and_carry_a_text_alternative():
+    svg = plots.dot_plot([plots.Dot("<b>", 0.5, 0.4, 0.6)], "CIDEr", 'said "<b>"')
+    assert "<b>" not in svg
+    assert "&lt;b&gt;" in svg
+    assert 'role="img" aria-label="said &quot;&lt;b&gt;&quot;"' in svg
+
+
+def test_long_training_curve_is_thinned_without_moving_it():
+    points = [(float(step), float(step)) for step in range(10_001)]
+    thinned = plots._thin(points)
+    assert len(thinned) <= plots.POINTS_SHOWN
+    assert all(x == y for x, y in thinned)  # averages of neighbours stay on the line
+
+
+def test_doctests():
+    modules = [importlib.import_module(f"retcap.report.{part.name}") for part in pkgutil.iter_modules(report.__path__)]
+    results = [doctest.testmod(module) for module in modules]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) >= 15
+
+
+def _system(name: str, value: float, baseline: bool) -> System:
+    return System(name, {"status": "completed", "metrics": {"cider": value}, "details": {}}, baseline)

@@ -1,0 +1,155 @@
+"""The captioning section: everything its template shows, as plain values."""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retcap import plugins
+from retcap.report import comparisons, examples, pictures, plots, scores, wording
+from retcap.report.facts import facts
+from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table
+from retcap.report.scores import HEADLINE, System
+
+FEW_PAIRS = 20  # per-query scores on fewer pairs are shown, but greyed: their noise is larger than the differences
+QUARANTINE_EXAMPLES = 3
+Rows = Mapping[str, Mapping[str, Any]]  # item id -> row of a captions table
+
+
+def section(inputs: CaptioningInputs) -> dict[str, Any]:
+    """Values for `captioning.html`."""
+    systems = scores.read_systems(read_json(inputs.summary), inputs.summary)
+    done = [system.name for system in systems if not system.failed]
+    models = [system.name for system in scores.by_headline([s for s in systems if not s.baseline])]
+    captions = {name: _captions(inputs.captions[name]) for name in done if name in inputs.captions}
+    tables = {name: read_table(inputs.scores[name], ["item_id"]) for name in done if name in inputs.scores}
+    headline = {name: column(table, HEADLINE) for name, table in tables.items() if HEADLINE in table.columns}
+    items = [] if inputs.items is None else read_rows(inputs.items, ["item_id", "image", "query", "references"])
+    pack = pictures.open_pack(inputs.image_pack)
+    return {
+        "systems": systems,
+        "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
+        "scores": scores.score_table(systems, list(scores.METRICS)),
+        "others": scores.score_table(systems, scores.other_keys(systems)),
+        "plots": dot_plots(systems),
+        "sight": comparisons.sight_table(systems, tables),
+        "tests": comparisons.model_tests(systems, tables),
+        "output": output_table(systems, captions, inputs.max_new_tokens),
+        "cap": inputs.max_new_tokens,
+        "cleaning": scores.cleaning_table(systems),
+        "setup": setup_table(systems, captions),
+        "queries": query_table(items, headline, models),
+        "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
+        "metric": scores.title(HEADLINE),
+        "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
+        "quarantine": [] if inputs.quarantine is None else quarantine(read_jsonl(inputs.quarantine)),
+        "quarantine_given": inputs.quarantine is not None,
+        "signatures": scores.signatures(systems),
+    }
+
+
+def dot_plots(systems: Sequence[System]) -> list[Any]:
+    """One dot plot per metric that at least one system has a value for."""
+    order = [*scores.by_headline([s for s in systems if not s.baseline])]
+    order += scores.by_headline([s for s in systems if s.baseline])
+    drawn = []
+    for key in scores.METRICS:
+        dots = []
+        for system in order:
+            value, detail = system.value(key), system.detail(key)
+            if value is not None:
+                dots.append(plots.Dot(system.name, value, detail.get("ci_low"), detail.get("ci_high"), system.baseline))
+        if dots:
+            said = "; ".join(f"{dot.name} {wording.number(dot.value)}" for dot in dots)
+            drawn.append(plots.dot_plot(dots, scores.title(key), f"{scores.title(key)} with 95 % intervals: {said}"))
+    return drawn
+
+
+def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: int | None) -> list[dict[str, Any]]:
+    """What each system wrote: counts by status, captions at the token cap, mean words, seconds per caption."""
+    rows = []
+    for system in [s for s in systems if not s.failed]:
+        said = [row for row in captions.get(system.name, {}).values() if row["status"] != "excluded"]
+        row = {
+            "system": system,
+            "counts": system.record.get("counts") or {},
+            "at_cap": None,
+            "words": None,
+            "seconds": None,
+        }
+        if said:
+            texts = [row["cleaned"] if isinstance(row.get("cleaned"), str) else row["raw"] or "" for row in said]
+            row["words"] = statistics.fmean(len(text.split()) for text in texts)
+        if said and not system.baseline:  # a baseline writes nothing: no tokens and no time worth a number
+            seconds = [row["seconds"] for row in said if row.get("seconds") is not None]
+            row["seconds"] = statistics.fmean(seconds) if seconds else None
+            row["at_cap"] = None if cap is None else sum((row.get("tokens") or 0) >= cap for row in said)
+        rows.append(row)
+    return rows
+
+
+def setup_table(systems: Sequence[System], captions: Mapping[str, Rows]) -> list[dict[str, Any]]:
+    """How each model was run: weights, revision, dtype, image policy and the prompt of its first item."""
+    rows = []
+    for system in [s for s in systems if not s.baseline]:
+        prompts = [row["prompt"] for row in captions.get(system.name, {}).values() if row.get("prompt")]
+        policy = policy_words(system.name, system.record.get("image_policy"))
+        prompt = prompts[0] if prompts else wording.NOTHING
+        rows.append({"system": system, "record": system.record, "policy": policy, "prompt": prompt})
+    return rows
+
+
+def policy_words(captioner: str, policy: str | None) -> str:
+    """What the image policy does to a panorama, in the words of the captioner's file; its bare name without a file."""
+    if policy is None:
+        return wording.NOTHING
+    try:
+        words = getattr(plugins.load("captioners", captioner), "IMAGE_POLICIES", {}).get(policy)
+    except plugins.UnknownPlugin:
+        words = None
+    return f"{policy}: {words}" if words else policy
+
+
+def query_table(
+    items: Sequence[Mapping[str, Any]], headline: examples.Scores, models: Sequence[str]
+) -> dict[str, Any] | None:
+    """Mean headline score per query and model, with the number of pairs; None without item scores."""
+    shown = [name for name in models if name in headline]
+    if not items or not shown:
+        return None
+    members = defaultdict(list)
+    for item in items:
+        members[item["query"]].append(item["item_id"])
+    order = sorted(members, key=lambda query: (-len(members[query]), query))
+    means = {query: [_mean([headline[name].get(item) for item in members[query]]) for name in shown] for query in order}
+    top = max((mean for row in means.values() for mean in row if mean is not None), default=0.0) or 1.0
+    rows = [
+        {
+            "query": query,
+            "n": len(members[query]),
+            "few": len(members[query]) < FEW_PAIRS,
+            "cells": [{"text": wording.number(mean), "heat": round((mean or 0.0) / top, 3)} for mean in means[query]],
+        }
+        for query in order
+    ]
+    return {"models": shown, "rows": rows, "few": FEW_PAIRS}
+
+
+def quarantine(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rejected records per reason, most frequent first, with the first few of each."""
+    counts = Counter(record["reason"] for record in records)
+    rows = []
+    for reason, amount in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        first = [record for record in records if record["reason"] == reason][:QUARANTINE_EXAMPLES]
+        rows.append({"reason": reason, "amount": amount, "examples": first})
+    return rows
+
+
+def _captions(path: Path) -> Rows:
+    return {row["item_id"]: row for row in read_rows(path, ["item_id", "raw", "status"])}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

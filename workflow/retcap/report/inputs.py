@@ -1,0 +1,134 @@
+"""What a report is made from: paths to result files, and how they are read.
+
+Every part is optional. A part that was not given is left out of the page; a path that was given but leads
+nowhere is an error, because a report that silently misses a study reads like a study that was never planned.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class CaptioningInputs:
+    """Files of the captioning study; the mappings go from system name (model or baseline) to file."""
+
+    summary: Path  # all_models_summary.json
+    scores: Mapping[str, Path] = field(default_factory=dict)  # <model>_scores.parquet: item_id, one column per metric
+    captions: Mapping[str, Path] = field(default_factory=dict)  # captions.parquet after cleaning
+    items: Path | None = None  # items.parquet
+    image_pack: Path | None = None  # folder of the image pack
+    coverage: Path | None = None  # JSON: what of the data set was found on disk
+    quarantine: Path | None = None  # quarantine.jsonl
+    max_new_tokens: int | None = None  # token cap of the run, to count the captions that ran into it
+    examples: int = 9  # panoramas shown, shared out over good, middle, bad and disagreement
+
+
+@dataclass(frozen=True)
+class RetrievalInputs:
+    """Files of the retrieval study; `results` may hold one result object or a list of them per file."""
+
+    results: Sequence[Path]  # result JSON of every (system, data set)
+    curves: Mapping[str, Path] = field(default_factory=dict)  # training run -> curves JSON
+    cards: Mapping[str, Path] = field(default_factory=dict)  # data set -> card.json of the normalised data
+    audits: Mapping[str, Path] = field(default_factory=dict)  # name -> audit JSON (leaks, repeated ids, coverage)
+    differences: Path | None = None  # JSON list of paired differences between systems
+    parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
+    queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
+    passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet
+    hits: Mapping[str, Path] = field(default_factory=dict)  # data set -> hits.parquet of the system shown in examples
+    image_pack: Path | None = None
+    show_published: bool = False  # the literature's numbers make sense beside the real data sets only
+    examples: int = 2  # example queries per data set
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything one report is made from."""
+
+    experiment: str
+    title: str = "Experiment report"
+    created: str | None = None  # ISO date and time; the caller decides, so that equal inputs give equal pages
+    commit: str | None = None
+    dirty: bool = False
+    captioning: CaptioningInputs | None = None
+    retrieval: RetrievalInputs | None = None
+    provenance: Path | None = None  # folder with one JSON per job
+    config: Path | None = None  # the resolved config, YAML
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, NaN and infinities turned into None (they have no place in a table)."""
+    try:
+        return json.loads(_text(path), parse_constant=lambda _: None)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}:{error.lineno}: not valid JSON ({error.msg}). Delete it and run the rule that writes it again."
+        ) from error
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    """The records of a JSON-lines file; empty lines are allowed."""
+    records = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line, parse_constant=lambda _: None))
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path}:{number}: not valid JSON ({error.msg}); one JSON object per line expected."
+            ) from error
+    return records
+
+
+def read_table(path: Path, needs: Sequence[str]) -> pd.DataFrame:
+    """A parquet table as a frame; `needs` names the columns the report cannot do without."""
+    _has_columns(path, needs)
+    return pd.read_parquet(path)
+
+
+def read_rows(
+    path: Path, needs: Sequence[str], columns: list[str] | None = None, filters: list[tuple] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of a parquet table as plain values; only the `columns` and the rows that pass all `filters` are read."""
+    _has_columns(path, needs)
+    return pq.read_table(path, columns=columns, filters=filters).to_pylist()
+
+
+def column(table: pd.DataFrame, name: str) -> dict[str, float]:
+    """One column of an item table by item id; items without a value are left out."""
+    values = zip(table["item_id"].tolist(), table[name].tolist(), strict=True)
+    return {item: value for item, value in values if value is not None and value == value}
+
+
+def require(record: Mapping[str, Any], key: str, path: Path) -> Any:
+    """`record[key]`, or an error that names the file and the key."""
+    if key not in record:
+        raise ValueError(f"{path}: key {key!r} is missing; found {sorted(record)}.")
+    return record[key]
+
+
+def _has_columns(path: Path, needs: Sequence[str]) -> None:
+    _exists(path)
+    found = pq.read_schema(path).names
+    missing = [name for name in needs if name not in found]
+    if missing:
+        raise ValueError(f"{path}: column {missing[0]!r} is missing; found {found}.")
+
+
+def _text(path: Path) -> str:
+    _exists(path)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _exists(path: Path) -> None:
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"No file at {path}. Run the rule that writes it, or leave this part out of the report."
+        )

@@ -1,0 +1,92 @@
+"""Example queries of the retrieval section: query, picture, and the first five passages with the gold one marked."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retcap.report import pictures, wording
+from retcap.report.inputs import RetrievalInputs, read_rows
+
+TOP = 5
+QUERY_WIDTH_PX, PASSAGE_WIDTH_PX = 320, 160
+PASSAGE_CHARACTERS = 260
+HIT_COLUMNS = ["query_row", "rank", "passage_row", "passage_id", "score"]
+Row = Mapping[str, Any]
+Picture = Callable[[Any, int], str | None]
+
+
+def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
+    """Per data set with queries, passages and hits: some queries whose gold passage was found, some where it was not.
+
+    Only the rows shown are read: hits to rank five, and the passages and pictures they name.
+    """
+    groups = []
+    for dataset in [name for name in inputs.hits if name in inputs.queries and name in inputs.passages]:
+        top = defaultdict(list)
+        for hit in read_rows(inputs.hits[dataset], HIT_COLUMNS, columns=HIT_COLUMNS, filters=[("rank", "<=", TOP)]):
+            top[hit["query_row"]].append(hit)
+        gold = read_rows(inputs.queries[dataset], ["row", "positives"], columns=["row", "positives"])
+        chosen = choose({row["row"]: set(row["positives"]) for row in gold}, top, inputs.examples)
+        queries = _by_row(inputs.queries[dataset], chosen, ["question", "positives"])
+        named = [hit["passage_row"] for row in chosen for hit in top[row]]
+        passages = _by_row(inputs.passages[dataset], named, ["passage_id", "text"])
+        picture = _pictures(inputs, [row.get("image") for row in [*queries.values(), *passages.values()]])
+        shown = [_example(queries[row], top[row], passages, picture) for row in chosen]
+        groups.append({"dataset": dataset, "examples": shown})
+    return groups
+
+
+def choose(gold: Mapping[int, set[str]], top: Mapping[int, Sequence[Row]], amount: int) -> list[int]:
+    """Rows of the queries shown: half with a gold passage among the first five, half without, as far as there are any.
+
+    Evenly spread over the file, which needs no random numbers. `gold`: passage ids by query row; `top`: first hits.
+    """
+    rows = sorted(row for row in top if row in gold)
+    good = [row for row in rows if any(hit["passage_id"] in gold[row] for hit in top[row])]
+    bad = sorted(set(rows) - set(good))
+    first = min(len(good), max(amount - amount // 2, amount - len(bad)))
+    return _spread(good, first) + _spread(bad, amount - first)
+
+
+def _spread(rows: list[int], amount: int) -> list[int]:
+    """`amount` of the rows, one from the middle of each of as many equal parts."""
+    if len(rows) <= amount:
+        return rows
+    return [rows[(2 * part + 1) * len(rows) // (2 * amount)] for part in range(amount)]
+
+
+def _by_row(path: Path, rows: Sequence[int], needs: list[str]) -> dict[int, Row]:
+    found = read_rows(path, ["row", *needs], filters=[("row", "in", sorted(set(rows)))]) if rows else []
+    return {row["row"]: row for row in found}
+
+
+def _pictures(inputs: RetrievalInputs, paths: list[Any]) -> Picture:
+    pack = pictures.open_pack(inputs.image_pack)
+    keys = pictures.keys_of(inputs.image_pack, paths)
+    return lambda path, width_px: pictures.thumbnail(pack, keys.get(path), width_px)
+
+
+def _example(query: Row, hits: Sequence[Row], passages: Mapping[int, Row], picture: Picture) -> dict[str, Any]:
+    gold = set(query["positives"])
+    ranked = sorted(hits, key=lambda hit: hit["rank"])
+    return {
+        "question": query["question"],
+        "instruction": query.get("instruction") or "",
+        "picture": picture(query.get("image"), QUERY_WIDTH_PX),
+        "answers": [str(answer) for answer in query.get("answers") or []],
+        "hits": [_hit(hit, gold, passages.get(hit["passage_row"], {}), picture) for hit in ranked],
+        "found": any(hit["passage_id"] in gold for hit in hits),
+    }
+
+
+def _hit(hit: Row, gold: set[str], passage: Row, picture: Picture) -> dict[str, Any]:
+    text = passage.get("text")
+    return {
+        "rank": hit["rank"],
+        "id": hit["passage_id"],
+        "gold": hit["passage_id"] in gold,
+        "score": wording.number(hit["score"]),
+        "text": wording.cut(text, PASSAGE_CHARACTERS) if isinstance(text, str) else "(no text)",
+        "picture": picture(passage.get("image"), PASSAGE_WIDTH_PX),
+    }

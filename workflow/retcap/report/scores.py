@@ -1,0 +1,170 @@
+"""The captioning summary as tables: scores with intervals, what cleaning changed, signatures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retcap.report import wording
+from retcap.report.inputs import require
+
+METRICS = {"bleu4": "BLEU-4", "meteor": "METEOR", "rougeL": "ROUGE-L", "cider": "CIDEr", "spice": "SPICE"}
+HEADLINE = "cider"  # the metric that ranks sight above no sight; BLEU-4 and ROUGE-L do not on multi-reference data
+BASELINES = {
+    "blind": "one fixed caption per query, never sees the image",
+    "shuffled": "a caption of another image, same query",
+    "random": "a random training caption, same query",
+    "human": "one reference, scored against the others",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table."""
+
+    value: float | None
+    text: str
+    interval: str = ""
+    note: str = ""  # mark of the footnote that says why the number is absent
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class System:
+    """One model or baseline of the summary."""
+
+    name: str
+    record: Mapping[str, Any]
+    baseline: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.record.get("status", "completed") != "completed"
+
+    @property
+    def reason(self) -> str:
+        return self.record.get("reason") or "no reason recorded"
+
+    @property
+    def explanation(self) -> str:
+        if self.baseline:
+            return BASELINES.get(self.name, "baseline")
+        return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
+
+    @property
+    def tiny(self) -> bool:
+        """Whether a small stand-in of the same architecture ran, not the published weights."""
+        return self.record.get("checkpoint") == "tiny"
+
+    def detail(self, metric: str) -> Mapping[str, Any]:
+        return (self.record.get("details") or {}).get(metric) or {}
+
+    def value(self, metric: str) -> float | None:
+        value = (self.record.get("metrics") or {}).get(metric)
+        return self.detail(metric).get("value") if value is None else value
+
+
+@dataclass
+class Notes:
+    """Footnotes, each reason once, marked a, b, c in order of appearance."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def mark(self, reason: str) -> str:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return _letter(self.reasons.index(reason))
+
+    def lines(self) -> list[tuple[str, str]]:
+        return [(_letter(index), reason) for index, reason in enumerate(self.reasons)]
+
+
+def read_systems(summary: Mapping[str, Any], path: Path) -> list[System]:
+    """Models in the order of the config, then baselines."""
+    groups = [(require(summary, "models", path), False), (summary.get("baselines") or [], True)]
+    return [
+        System(require(record, "model_name", path), record, baseline) for group, baseline in groups for record in group
+    ]
+
+
+def other_keys(systems: Sequence[System]) -> list[str]:
+    """Metrics that were computed beside the five headline ones."""
+    found = [key for system in systems for part in ("metrics", "details") for key in (system.record.get(part) or {})]
+    return sorted(set(found) - set(METRICS))
+
+
+def title(metric: str) -> str:
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def by_headline(systems: Sequence[System]) -> list[System]:
+    """Finished systems, highest headline metric first; equal values keep the order of the config."""
+    done = [system for system in systems if not system.failed]
+    return sorted(done, key=lambda system: -(system.value(HEADLINE) or 0.0))
+
+
+def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any]:
+    """Score cells of models and baselines, and the footnotes of what was not computed."""
+    notes = Notes()
+    models = by_headline([system for system in systems if not system.baseline])
+    known = {key: [value for m in models if (value := m.value(key)) is not None] for key in keys}
+    best = {key: max(known[key], default=None) for key in keys}
+    baselines = by_headline([system for system in systems if system.baseline])
+
+    def row(system: System) -> dict[str, Any]:
+        cells = [_score(system, key, notes, None if system.baseline else best[key]) for key in keys]
+        counts = system.record.get("counts") or {}
+        return {"system": system, "cells": cells, "n": system.record.get("num_samples"), "counts": counts}
+
+    table = {
+        "metrics": [title(key) for key in keys],
+        "models": [row(m) for m in models],
+        "baselines": [row(b) for b in baselines],
+    }
+    table["failed"] = [system for system in systems if system.failed]
+    table["notes"] = notes.lines()
+    return table
+
+
+def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
+    """Scores of the raw text beside the scores of the cleaned text; None when no raw score was recorded."""
+    keys = list(METRICS)
+    rows = []
+    for system in [s for s in systems if not s.failed and s.record.get("raw_metrics")]:
+        raw = [system.record["raw_metrics"].get(key) for key in keys]
+        clean = [system.value(key) for key in keys]
+        shift = [None if a is None or b is None else b - a for a, b in zip(raw, clean, strict=True)]
+        texts = zip(raw, clean, shift, strict=True)
+        cells = [
+            {"raw": wording.number(a), "clean": wording.number(b), "shift": wording.signed(c)} for a, b, c in texts
+        ]
+        rows.append({"system": system, "cells": cells})
+    return {"metrics": [title(key) for key in keys], "rows": rows} if rows else None
+
+
+def signatures(systems: Sequence[System]) -> list[dict[str, Any]]:
+    """Signature and unit of every metric; where systems differ, each variant with the systems that have it."""
+    rows = []
+    for key in [*METRICS, *other_keys(systems)]:
+        variants: dict[tuple[str, str], list[str]] = {}
+        for system in systems:
+            detail = system.detail(key)
+            if detail.get("signature"):
+                variants.setdefault((str(detail["signature"]), str(detail.get("unit") or "")), []).append(system.name)
+        for (signature, unit), names in variants.items():
+            of = "" if len(variants) == 1 else ", ".join(names)
+            rows.append({"metric": title(key), "unit": unit, "signature": signature, "systems": of})
+    return rows
+
+
+def _score(system: System, key: str, notes: Notes, best: float | None) -> Cell:
+    value, detail = system.value(key), system.detail(key)
+    if value is None:
+        mark = notes.mark(f"{title(key)}: {detail.get('reason') or 'no reason recorded'}")
+        return Cell(None, "not computed", note=mark)
+    span = wording.interval(detail.get("ci_low"), detail.get("ci_high"))
+    return Cell(value, wording.number(value), span, best=best is not None and value == best)
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"a{index - 25}"
