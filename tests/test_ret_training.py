@@ -1,0 +1,311 @@
+"""Training data, sampling order, pace, and whole runs: curves, selection, resuming after SIGKILL to the same bits."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from ret_world import job, tiny_model, write_world
+from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
+
+import retcap
+from retcap.retriever import loss, trainer, training
+from retcap.retriever.selection import Pace, should_stop
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def initial(tmp_path_factory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+# --- pace and selection ------------------------------------------------------------
+
+
+def test_stopping_rule():
+    assert not should_stop([], 3, 0.001)
+    assert not should_stop([0.5, 0.4, 0.4], 3, 0.001)
+    assert should_stop([0.5, 0.4, 0.4, 0.4], 3, 0.001)
+    assert should_stop([0.5, 0.5005, 0.5009, 0.5012], 3, 0.001)  # small gains move the best but are no progress
+    assert not should_stop([0.5, 0.4, 0.4, 0.502], 3, 0.001)
+    assert not should_stop([0.5, 0.4, 0.4, 0.4], None, 0.001)
+
+
+def test_pace_never_saves_before_a_pending_evaluation():
+    steps = {}
+    for step in range(1, 13):
+        control = Pace(evaluate_every=5, save_every=2, last_step=12).on_step_end(
+            None, TrainerState(global_step=step), TrainerControl()
+        )
+        steps[step] = "".join(
+            letter
+            for letter, flag in zip(
+                "esx", (control.should_evaluate, control.should_save, control.should_training_stop), strict=True
+            )
+            if flag
+        )
+    assert steps == {1: "", 2: "s", 3: "", 4: "s", 5: "es", 6: "s", 7: "", 8: "s", 9: "", 10: "es", 11: "", 12: "esx"}
+
+
+# --- whole runs ------------------------------------------------------------
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first), f"{one} and {other} differ"
+
+
+def history(curves: dict) -> list[dict]:
+    """Log entries without clock readings."""
+    clocks = ("seconds", "pairs_per_s")
+    return [
+        {key: value for key, value in entry.items() if key not in clocks} for entry in curves["train"] + curves["eval"]
+    ]
+
+
+LAST = {"load_best": False, "patience": None}  # the last weights depend on every step, the best ones only on some
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world, initial, tmp_path_factory):
+    one = job(world, initial, tmp_path_factory.mktemp("run") / "scratch", **LAST)
+    return one, training.launch(one)
+
+
+def test_run_learns_and_reports(uninterrupted, initial):
+    one, curves = uninterrupted
+    assert curves["steps"] == 15  # ceil(37 / 8) = 5 per epoch: the last partial batch counts
+    assert curves["stopped"] == "epochs"
+    assert [entry["step"] for entry in curves["eval"]] == [5, 10, 15]
+    metrics = {f"eval_{name}_{kind}@{k}" for name in ("world", "macro") for kind in ("R", "PR") for k in (1, 5, 10)}
+    assert all(metrics <= set(entry) for entry in curves["eval"])
+    assert all(entry["eval_world_R@5"] == entry["eval_macro_R@5"] for entry in curves["eval"])
+    assert curves["train"][-1]["loss"] < curves["train"][0]["loss"]
+    assert max(entry["eval_world_R@1"] for entry in curves["eval"]) > 3 / 11  # chance is 1 / 11
+    assert set(curves["best"]) == {"macro", "world"}
+    best = curves["best"]["world"]
+    assert best["value"] == max(entry["eval_world_R@10"] for entry in curves["eval"])
+    assert json.loads(json.dumps(curves)) == curves == json.loads((Path(one.scratch) / "curves.json").read_text())
+
+
+def test_output_loads_and_differs_from_the_start(uninterrupted, initial):
+    from retcap.retriever.model import RetrieverModel
+
+    one, _ = uninterrupted
+    assert {path.name for path in Path(one.output).iterdir()} == {path.name for path in initial.iterdir()}
+    before, after = RetrieverModel.from_pretrained(initial), RetrieverModel.from_pretrained(one.output)
+    changed = [name for name, value in after.state_dict().items() if not torch.equal(value, before.state_dict()[name])]
+    assert "logit_scale" in changed
+    assert any("text_model" in name for name in changed)
+    assert any("vision_model" in name for name in changed)
+
+
+def killed_at(one: training.TrainingJob, owner: type, method: str, call: int) -> None:
+    """Run the job in a child process that kills itself with SIGKILL when `method` is called for the `call`-th time."""
+    child = os.fork()
+    if child == 0:
+        original, calls = getattr(owner, method), [0]
+
+        def counted(*arguments, **options):
+            calls[0] += 1
+            if calls[0] == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        setattr(owner, method, counted)
+        try:
+            training.launch(one)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status), "the run ended before it was killed"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "resumes_at"),
+    [
+        ("training_step", 8, 6),  # in the middle of epoch 2
+        ("_save_optimizer_and_scheduler", 4, 5),  # in the middle of writing checkpoint-6
+        ("evaluate", 2, 8),  # after the last step of epoch 2, whose evaluation must not be missed
+    ],
+)
+def test_killed_run_resumes_to_the_same_bits(uninterrupted, world, initial, tmp_path, caplog, method, call, resumes_at):
+    whole, expected = uninterrupted
+    one = job(world, initial, tmp_path / "scratch", **LAST)
+    killed_at(one, trainer.RetrieverTrainer, method, call)
+    assert not Path(one.output).exists()
+    with caplog.at_level(logging.INFO):
+        curves = training.launch(one)
+    steps = [int(record.args[0]) for record in caplog.records if str(record.msg).startswith("step %d of")]
+    assert steps[0] > resumes_at
+    assert steps[0] <= resumes_at + 2  # it did resume, and from there
+    assert_same_weights(Path(one.output), Path(whole.output))
+    assert history(curves) == history(expected)
+
+
+def test_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
+    one, expected = uninterrupted
+    before = weights(Path(one.output))
+    monkeypatch.setattr(trainer.RetrieverTrainer, "training_step", None)
+    assert training.launch(one) == expected
+    after = weights(Path(one.output))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.slow
+def test_killed_process_resumes_to_the_same_bits(uninterrupted, world, initial, tmp_path):
+    """The same with a real process, killed from outside at an arbitrary moment, and with data-loader workers."""
+    whole, _ = uninterrupted
+    one = job(world, initial, tmp_path / "scratch", **LAST, workers=1)
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode(one))
+    code = "import sys, torch; torch.set_num_threads(1)\nfrom retcap.retriever.training import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tmp_path / "job.json")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(retcap.__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "scratch" / "checkpoint-6" / "trainer_state.json").exists():
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    training.launch(one)
+    assert_same_weights(Path(one.output), Path(whole.output))
+
+
+def test_best_weights_are_the_output(world, initial, tmp_path):
+    """A learning rate that ruins the model after some epochs: early stopping ends the run, the best weights count."""
+    one = job(
+        world, initial, tmp_path / "scratch", epochs=9, learning_rate=0.3, patience=1, ks=[1], select_metric="R@1",
+        scheduler="constant", save_steps=100,
+    )  # fmt: skip
+    curves = training.launch(one)
+    values = [entry["eval_macro_R@1"] for entry in curves["eval"]]
+    assert curves["stopped"] == "early"
+    assert len(values) < 9
+    assert values[-1] <= max(values)
+    best = Path(curves["best"]["macro"]["folder"])
+    assert curves["best"]["macro"]["value"] == max(values)
+    assert_same_weights(Path(one.output), best)
+    assert not (Path(one.output) / "score.json").exists()
+
+
+def test_max_steps_leaves_the_schedule_alone(world, initial, tmp_path):
+    """Stopped at step 5, the learning rates are those of the first 5 of 15 steps, not of a schedule of 5."""
+    options = {"log_steps": 1, "validation": [], "warmup_ratio": 0.2}
+    curves = training.launch(job(world, initial, tmp_path / "scratch", max_steps=5, **options))
+    rates = [entry["learning_rate"] for entry in curves["train"]]
+    assert curves["stopped"] == "max_steps"
+    assert curves["eval"] == []
+    warm_up, decay = [step / 3 for step in (0, 1, 2, 3)], [(1 + np.cos(np.pi / 12)) / 2]
+    assert rates == pytest.approx([3e-3 * share for share in warm_up + decay])
+
+
+def test_cached_gradients_train_like_plain_ones(world, tmp_path):
+    """Without dropout, chunks of 3 pairs give the same weights as the whole batch of 8, also with accumulation."""
+    initial = tiny_model(tmp_path, dropout_p=0.0, attention_dropout=0.0)
+    options = {
+        "validation": [],
+        "max_steps": 3,
+        "gradient_accumulation": 2,
+        "learning_rate": 1e-4,
+        "positive_sets": True,
+    }
+    plain = job(world, initial, tmp_path / "plain", **options)
+    cached = job(world, initial, tmp_path / "cached", chunk_size=3, **options)
+    for one in (plain, cached):
+        training.launch(one)
+    first, second = weights(Path(plain.output)), weights(Path(cached.output))
+    start = weights(initial)
+    for name in first:
+        # Adam's first steps have the size of the learning rate whatever the gradient: rounding of tiny gradients shows
+        assert torch.allclose(first[name], second[name], atol=2e-5), name
+    assert any((first[name] - start[name]).abs().max() > 1e-4 for name in first)
+
+
+def test_frozen_towers_stay(world, tmp_path):
+    initial = tiny_model(tmp_path, text_frozen=True, vision_frozen=True)
+    one = job(world, initial, tmp_path / "scratch", validation=[], max_steps=2, learn_temperature=False)
+    training.launch(one)
+    before, after = weights(initial), weights(Path(one.output))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if ".text_model." in name or ".vision_model." in name} <= same
+    assert "logit_scale" in same
+    assert any(".ret_cell." in name for name in before.keys() - same)
+
+
+def test_gradient_checkpointing_changes_nothing(world, initial, tmp_path):
+    plain = job(world, initial, tmp_path / "plain", validation=[], max_steps=2)
+    saving = job(world, initial, tmp_path / "saving", validation=[], max_steps=2, gradient_checkpointing=True)
+    for one in (plain, saving):
+        training.launch(one)
+    assert_same_weights(Path(plain.output), Path(saving.output))
+
+
+def test_evaluating_draws_no_random_numbers(uninterrupted, world, initial, tmp_path):
+    """More evaluations must not change the training."""
+    whole, _ = uninterrupted
+    one = job(world, initial, tmp_path / "scratch", **LAST, eval_steps=3)
+    curves = training.launch(one)
+    assert [entry["step"] for entry in curves["eval"]] == [3, 6, 9, 12, 15]
+    assert_same_weights(Path(one.output), Path(whole.output))
+
+
+def test_infinite_loss_ends_the_run(world, initial, tmp_path, monkeypatch):
+    monkeypatch.setattr(loss, "contrastive_loss", lambda query, *_, **__: query.sum() * torch.inf)
+    with pytest.raises(FloatingPointError, match=r"The loss is .* after step 2. Lower the learning rate"):
+        training.launch(job(world, initial, tmp_path / "scratch"))
+
+
+def test_a_second_run_in_one_folder_is_refused(world, initial, tmp_path):
+    one = job(world, initial, tmp_path / "scratch")
+    (tmp_path / "scratch").mkdir()
+    child = os.fork()
+    if child == 0:
+        with training._lock(tmp_path / "scratch"):
+            (tmp_path / "locked").touch()
+            time.sleep(60)
+    try:
+        while not (tmp_path / "locked").exists():
+            time.sleep(0.01)
+        with pytest.raises(RuntimeError, match="another process trains here"):
+            training.launch(one)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with training._lock(tmp_path / "scratch"):
+        pass  # the kernel has freed it
+
+
+def test_settings_are_checked(world, initial, tmp_path):
+    with pytest.raises(ValueError, match=r"select_metric 'R@7': its k is not in ks \[1, 5, 10\]"):
+        training.launch(job(world, initial, tmp_path / "scratch", select_metric="R@7"))
+    with pytest.raises(msgspec.ValidationError, match="unknown field `epoch`"):
+        job(world, initial, tmp_path / "scratch", epoch=3)

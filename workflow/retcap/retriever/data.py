@@ -1,0 +1,200 @@
+"""Training rows: (query, one of its positives), read through memory maps, so memory does not grow with the data.
+
+`prepare` turns the `queries.parquet` and `passages.parquet` of each set once into arrays that can be mapped: token ids,
+image keys, and the passages of every query. Which positive a row takes depends on (seed, epoch, row, copy) only: not on
+the worker, the rank, the batch or the rows drawn before.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from retcap.images import ImagePack
+from retcap.retriever import tokens
+from retcap.retriever.loss import NO_PASSAGE
+from retcap.retriever.sampler import Key, draw
+
+log = logging.getLogger(__name__)
+ROWS_AT_ONCE = 65_536
+PROBE = "Using the provided image, obtain documents: 12,345 naïve parks' names?"  # tells tokenizers apart
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One training set: its files, its image pack (None: text only) and how often an epoch shows it."""
+
+    name: str
+    queries: str
+    passages: str
+    pack: str | None = None
+    weight: float = 1.0
+
+
+class Prepared:
+    """One training set as `prepare` left it: token tables, and row i's positives as places in the passage table."""
+
+    def __init__(self, folder: Path, pack: str | None):
+        self.queries = tokens.TokenTable.open(folder / "queries")
+        self.passages = tokens.TokenTable.open(folder / "passages")
+        self.rows, self.starts, self.positives, self.codes = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "starts", "positives", "codes")
+        )
+        self.pack = ImagePack(pack) if pack else None
+        self._made_of = folder, pack
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def positives_of(self, row: int) -> np.ndarray:
+        """Places in the passage table of the positives of training row `row`."""
+        return self.positives[self.starts[row] : self.starts[row + 1]]
+
+    def item(self, table: tokens.TokenTable, row: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
+        """Token ids, text mask, image or None."""
+        ids, has_text, key = table[row]
+        return ids, has_text, tokens.image_of(self.pack, key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prepared, self._made_of
+
+
+class TrainingRows(Dataset):
+    """All sets, one after another. A key (epoch, row, copy) gives a query with one positive, drawn from it alone."""
+
+    def __init__(self, sets: list[Prepared], seed: int):
+        self.sets, self.seed = sets, seed
+        self._ends = np.cumsum([len(part) for part in sets])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        epoch, row, copy = key
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        part = self.sets[number]
+        local = row - (int(self._ends[number]) - len(part))
+        positives = part.positives_of(local)
+        passage = int(positives[draw(self.seed, epoch, row, copy, len(positives))])
+        return {
+            "query": part.item(part.queries, int(part.rows[local])),
+            "passage": part.item(part.passages, passage),
+            "code": int(part.codes[passage]),
+            "positives": part.codes[positives],
+        }
+
+
+class Collator:
+    """Joins examples to one batch: padded tokens, uint8 images, masks, passage codes, positive sets if asked for."""
+
+    def __init__(self, padding_id: int, positive_sets: bool = False):
+        self.padding_id, self.positive_sets = padding_id, positive_sets
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = {side: self.side([row[side] for row in examples]) for side in ("query", "passage")}
+        batch["codes"] = torch.tensor([row["code"] for row in examples])
+        if self.positive_sets:
+            batch["positives"] = tokens.pad([row["positives"] for row in examples], NO_PASSAGE)[0]
+        return batch
+
+    def side(self, items: list[tuple[np.ndarray, bool, np.ndarray | None]]) -> dict[str, Tensor | None]:
+        """Inputs of one side; `pixels` is None when no row has an image."""
+        ids, has_text, images = zip(*items, strict=True)
+        input_ids, attention_mask = tokens.pad(ids, self.padding_id)
+        pixels, image_mask = tokens.stack_images(images)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "pixels": pixels,
+            "text_mask": torch.tensor(has_text),
+            "image_mask": image_mask,
+        }
+
+
+def prepare(sources: list[Source], folder: Path, tokenizer: Any) -> tuple[list[Prepared], dict[str, dict[str, int]]]:
+    """Write the memory-mapped form of all sets to `folder` (unless it is there already) and open it; counts per set.
+
+    Left out and counted: positives that have neither text nor image (they would teach the model a constant), and
+    queries whose positives are all of that kind. A positive that is in no passage file is an error.
+    """
+    files = [[source.name, source.pack, _stamp(source.queries), _stamp(source.passages)] for source in sources]
+    stamp = json.dumps([files, tokenizer([PROBE, ""]).input_ids.tolist(), tokenizer.context_length])
+    about = folder / "about.json"
+    if not about.is_file() or json.loads(about.read_text())["stamp"] != stamp:
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        codes: dict[str, int] = {}  # the same id in two sets is the same passage, as in ReT's joint training
+        counts = {source.name: _prepare_one(source, partial / source.name, tokenizer, codes) for source in sources}
+        (partial / "about.json").write_text(json.dumps({"stamp": stamp, "counts": counts}))
+        partial.rename(folder)
+    return [Prepared(folder / source.name, source.pack) for source in sources], json.loads(about.read_text())["counts"]
+
+
+def _stamp(file: str) -> list[str | int]:
+    status = Path(file).stat()
+    return [file, status.st_size, status.st_mtime_ns]
+
+
+def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, int]) -> dict[str, int]:
+    started = time.perf_counter()
+    folder.mkdir(parents=True)
+    keys = tokens.image_keys(source.pack)
+    ids: list[str] = []
+
+    def passages() -> Iterator[tokens.Batch]:
+        for batch in tokens.read(source.passages, "passage", keys):
+            ids.extend(batch.ids)
+            yield batch
+
+    table = tokens.TokenTable.write(folder / "passages", tokens.tokenise(passages(), tokenizer))
+    queries = tokens.read(source.queries, "query", keys)
+    tokens.TokenTable.write(folder / "queries", tokens.tokenise(queries, tokenizer))
+    place = {passage: row for row, passage in reversed(list(enumerate(ids)))}  # of repeated ids the first row counts
+    np.save(folder / "codes.npy", np.array([codes.setdefault(passage, len(codes)) for passage in ids], np.int32))
+    counts = _join(source, folder, place, empty=~table.has_text & (table.keys == tokens.NO_KEY))
+    log.info("%s: %s, prepared in %.1f s", source.name, counts, time.perf_counter() - started)
+    return counts
+
+
+def _join(source: Source, folder: Path, place: dict[str, int], empty: np.ndarray) -> dict[str, int]:
+    """Write the arrays that lead from a training row to its query row and its positives."""
+    rows, lengths, positives = [], [], []
+    counts = Counter(rows=0, passages=len(empty), empty_positives=0, rows_without_positive=0)
+    at = 0
+    for batch in pq.ParquetFile(source.queries).iter_batches(ROWS_AT_ONCE, columns=["query_id", "positives"]):
+        for query, wanted in zip(batch["query_id"].to_pylist(), batch["positives"].to_pylist(), strict=True):
+            unknown = next((passage for passage in wanted or () if passage not in place), None)
+            if not wanted or unknown is not None:
+                what = (
+                    f"positive {unknown!r} is not in {source.passages}" if wanted else "it has no positive passage id"
+                )
+                raise ValueError(
+                    f"{source.queries}: query {query!r} (row {at}): {what}. Training needs every positive there."
+                )
+            found = dict.fromkeys(place[passage] for passage in wanted)
+            usable = [passage for passage in found if not empty[passage]]
+            counts["empty_positives"] += len(found) - len(usable)
+            counts["rows_without_positive"] += not usable
+            if usable:
+                rows.append(at)
+                lengths.append(len(usable))
+                positives += usable
+            at += 1
+    counts["rows"] = len(rows)
+    if not rows:
+        raise ValueError(f"{source.queries}: no row to train on ({dict(counts)}).")
+    np.save(folder / "rows.npy", np.array(rows, np.int64))
+    np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]))
+    np.save(folder / "positives.npy", np.array(positives, np.int32))
+    return dict(counts)

@@ -1,0 +1,87 @@
+"""The settings of one training run, and what the Hugging Face Trainer gets of them."""
+
+from typing import Literal
+
+import msgspec
+import torch
+from transformers import TrainingArguments
+
+from retcap.retriever.data import Source
+from retcap.retriever.validation import ValidationFiles
+
+
+class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """All that a training run depends on. Defaults are the TinyCLIP study's; where it is silent, the Trainer's."""
+
+    initial: str  # folder of the model to start from, written by its save_pretrained
+    train: list[Source]
+    validation: list[ValidationFiles]
+    scratch: str
+    output: str
+    seed: int
+    epochs: float = 20
+    max_steps: int | None = None  # stop here even if the epochs are not over; the schedule does not change
+    schedule_epochs: float | None = None  # length of warm-up and decay; None: `epochs`
+    per_device_batch_size: int = 64
+    gradient_accumulation: int = 1
+    chunk_size: int | None = None  # pairs per chunk of cached gradients; None: the whole batch at once
+    learning_rate: float = 5e-5
+    scheduler: str = "cosine"
+    warmup_ratio: float = 0.1  # of the schedule
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    bf16: bool = True
+    tf32: bool = True  # on GPUs that have it
+    symmetric_loss: bool = True
+    positive_sets: bool = False  # no other positive of a query is its negative
+    gather_negatives: bool = True  # negatives from all ranks
+    learn_temperature: bool = True
+    gradient_checkpointing: bool = False
+    ks: tuple[int, ...] = (1, 5, 10)
+    select_metric: str = "R@10"  # its macro mean chooses the checkpoint and stops the run
+    load_best: bool = True  # the output is the best macro checkpoint; else the last
+    patience: int | None = 3  # evaluations without progress; None: no early stopping
+    threshold: float = 0.001  # smallest progress, as a fraction
+    eval_steps: int | None = None  # None: at the end of each epoch
+    save_steps: int = 2000
+    log_steps: int = 100
+    eval_batch_size: int = 256
+    workers: int = 4  # data-loader processes per rank
+    device: Literal["cuda", "cpu"] = "cuda"
+    model_class: str = "retcap.retriever.model:RetrieverModel"
+
+
+def trainer_arguments(job: TrainingJob) -> TrainingArguments:
+    """The Trainer's part of the settings. `max_steps` is filled in later, from the number of batches."""
+    cuda = job.device == "cuda"
+    if cuda and not torch.cuda.is_available():
+        raise RuntimeError("device is cuda, but torch sees no GPU. Ask for one (resources gpu), or set device to cpu.")
+    arguments = TrainingArguments(
+        output_dir=job.scratch,
+        per_device_train_batch_size=job.per_device_batch_size,
+        gradient_accumulation_steps=job.gradient_accumulation,
+        learning_rate=job.learning_rate,
+        lr_scheduler_type=job.scheduler,
+        warmup_steps=job.warmup_ratio,  # below 1 the Trainer takes it as a share of the schedule
+        weight_decay=job.weight_decay,
+        max_grad_norm=job.max_gradient_norm,
+        bf16=job.bf16,
+        tf32=job.tf32 if cuda and torch.cuda.get_device_capability() >= (8, 0) else None,
+        seed=job.seed,
+        use_cpu=not cuda,
+        dataloader_num_workers=job.workers,
+        dataloader_prefetch_factor=4 if job.workers else None,
+        logging_strategy="steps",
+        logging_steps=job.log_steps,
+        logging_nan_inf_filter=False,  # it would replace a NaN by the mean so far
+        eval_strategy="no",  # Pace decides
+        save_strategy="no",
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        # a batch without any image gives the vision tower no gradient, which DDP must be told to expect
+        ddp_find_unused_parameters=True,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # never DataParallel: several GPUs go through torchrun
+    return arguments

@@ -1,0 +1,232 @@
+"""Queries and passages as token ids: read from Parquet, tokenised once, kept in arrays that can be memory-mapped.
+
+A training run shows each text many times and an evaluation each corpus again and again; tokenising them once leaves
+only padding to do per batch. Letters: B rows of a batch, T tokens of its longest text.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from retcap.images import ImagePack, read_paths
+
+log = logging.getLogger(__name__)
+Side = Literal["query", "passage"]
+TEXT_COLUMNS = {"query": ("instruction", "question"), "passage": ("text",)}
+ID_COLUMN = {"query": "query_id", "passage": "passage_id"}
+CHUNK = 4_096  # texts tokenised at once
+CHARACTERS_PER_TOKEN = 10  # a text is first tried by this many characters per token; English has 4 to 5
+NO_KEY = b""
+
+
+class Batch(NamedTuple):
+    """Some rows of a queries or passages file. Text, key: None where there is none, or the image is not packed."""
+
+    rows: list[int]
+    ids: list[str]
+    texts: list[str | None]
+    keys: list[str | None]
+
+
+class Chunk(NamedTuple):
+    """Tokens of some texts one after another, and per row their number, whether there was a text, and the image key."""
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    has_text: np.ndarray
+    keys: np.ndarray
+
+
+def joined(*parts: str | None) -> str | None:
+    """The non-empty parts, stripped and joined by one blank; None if nothing is left.
+
+    >>> joined("Find documents: ", None), joined(" ", ""), joined("Find: ", " a park ")
+    ('Find documents:', None, 'Find: a park')
+    """
+    return " ".join(part.strip() for part in parts if part and part.strip()) or None
+
+
+def image_keys(pack: Path | str | None) -> dict[str, str]:
+    """Image path -> key for every path that was packed."""
+    if pack is None:
+        return {}
+    paths = read_paths(Path(pack))
+    return {path: key for path, key in zip(paths["path"].to_pylist(), paths["key"].to_pylist(), strict=True) if key}
+
+
+def read(
+    file: Path | str, side: Side, keys: dict[str, str], start: int = 0, stop: int | None = None
+) -> Iterator[Batch]:
+    """Rows start..stop of a queries or passages file, batch by batch; row groups outside that range are not read."""
+    parquet = pq.ParquetFile(file)
+    columns = [ID_COLUMN[side], *TEXT_COLUMNS[side], "image"]
+    if missing := [name for name in columns if name not in parquet.schema_arrow.names]:
+        raise ValueError(f"{file}: no column {', '.join(missing)}. A {side} file has {', '.join(columns)}.")
+    first = 0
+    stop = parquet.metadata.num_rows if stop is None else stop
+    for group in range(parquet.num_row_groups):
+        size = parquet.metadata.row_group(group).num_rows
+        here = range(max(start, first), min(stop, first + size))
+        if here:
+            table = parquet.read_row_group(group, columns=columns).slice(here.start - first, len(here))
+            ids = table[ID_COLUMN[side]].to_pylist()
+            if None in ids:
+                raise ValueError(
+                    f"{file}: row {here.start + ids.index(None)} has no {ID_COLUMN[side]}; every row needs one."
+                )
+            parts = [table[name].to_pylist() for name in TEXT_COLUMNS[side]]
+            texts = [joined(*values) for values in zip(*parts, strict=True)]
+            yield Batch(list(here), ids, texts, [keys.get(path) for path in table["image"].to_pylist()])
+        first += size
+
+
+def tokenise(batches: Iterator[Batch], tokenizer: Any) -> Iterator[Chunk]:
+    """Chunks of at most CHUNK rows. A row without text gets the tokens of the empty text (start and end)."""
+    for batch in batches:
+        for start in range(0, len(batch.texts), CHUNK):
+            texts = batch.texts[start : start + CHUNK]
+            rows = _ids([text or "" for text in texts], tokenizer)
+            yield Chunk(
+                tokens=np.concatenate(rows),
+                lengths=np.array([len(row) for row in rows], np.int64),
+                has_text=np.array([text is not None for text in texts]),
+                keys=np.array([key or "" for key in batch.keys[start : start + CHUNK]], "S64"),
+            )
+
+
+def _ids(texts: list[str], tokenizer: Any) -> list[np.ndarray]:
+    """Token ids per text, cut at the context length. Of long texts only the head is read, which changes nothing:
+
+    the head ends at white space, where no token crosses, so if it alone fills the context, the whole text begins alike.
+    """
+    limit = tokenizer.context_length * CHARACTERS_PER_TOKEN
+    heads = [text if len(text) <= limit else _head(text, limit) for text in texts]
+    rows = _encode(heads, tokenizer)
+    short = [
+        at for at, row in enumerate(rows) if len(row) < tokenizer.context_length and len(heads[at]) < len(texts[at])
+    ]
+    if short:
+        for at, row in zip(short, _encode([texts[at] for at in short], tokenizer), strict=True):
+            rows[at] = row
+    return rows
+
+
+def _head(text: str, limit: int) -> str:
+    head = text[:limit].rsplit(maxsplit=1)
+    return head[0] if len(head) == 2 else text
+
+
+def _encode(texts: list[str], tokenizer: Any) -> list[np.ndarray]:
+    input_ids, attention_mask = tokenizer(texts)
+    lengths = attention_mask.sum(dim=1).tolist()
+    return [row[:length] for row, length in zip(input_ids.numpy().astype(np.int32), lengths, strict=True)]
+
+
+def padding_id(tokenizer: Any) -> int:
+    """The id that this tokenizer fills short texts up with."""
+    input_ids, attention_mask = tokenizer(["a", "a b c d e f g h"])
+    assert attention_mask[0, -1] == 0, "the tokenizer must pad on the right, to the longest text"
+    return int(input_ids[0, -1])
+
+
+class TokenTable:
+    """Token ids, text mask and image key of every row. Pickles as its folder if it has one."""
+
+    def __init__(self, tokens: np.ndarray, starts: np.ndarray, has_text: np.ndarray, keys: np.ndarray):
+        self.tokens, self.starts, self.has_text, self.keys = tokens, starts, has_text, keys
+        self.folder: Path | None = None
+
+    @classmethod
+    def from_chunks(cls, chunks: Iterator[Chunk]) -> "TokenTable":
+        """In memory: about 300 bytes per full text."""
+        parts = list(chunks)
+        empty = Chunk(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, bool), np.empty(0, "S64"))
+        tokens, lengths, has_text, keys = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
+        return cls(tokens, _starts(lengths), has_text, keys)
+
+    @classmethod
+    def write(cls, folder: Path, chunks: Iterator[Chunk]) -> "TokenTable":
+        """To files, chunk by chunk, and opened from there."""
+        folder.mkdir(parents=True)
+        lengths, has_text = [], []
+        with open(folder / "tokens.bin", "wb") as tokens, open(folder / "keys.bin", "wb") as keys:
+            for chunk in chunks:
+                chunk.tokens.tofile(tokens)
+                chunk.keys.tofile(keys)
+                lengths.append(chunk.lengths)
+                has_text.append(chunk.has_text)
+        np.save(folder / "starts.npy", _starts(np.concatenate([np.empty(0, np.int64), *lengths])))
+        np.save(folder / "has_text.npy", np.concatenate([np.empty(0, bool), *has_text]))
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "TokenTable":
+        """Memory-mapped; nothing is read until a row is asked for."""
+        starts, has_text = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("starts", "has_text"))
+        table = cls(_map(folder / "tokens.bin", np.int32), starts, has_text, _map(folder / "keys.bin", "S64"))
+        table.folder = folder
+        return table
+
+    def __len__(self) -> int:
+        return len(self.has_text)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, bool, str | None]:
+        tokens = self.tokens[self.starts[row] : self.starts[row + 1]]
+        return tokens, bool(self.has_text[row]), self.keys[row].decode() or None
+
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of every row."""
+        return np.diff(self.starts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is not None:
+            return TokenTable.open, (self.folder,)
+        return TokenTable, (self.tokens, self.starts, self.has_text, self.keys)
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _map(file: Path, dtype: Any) -> np.ndarray:
+    return np.memmap(file, dtype, mode="r") if file.stat().st_size else np.empty(0, dtype)
+
+
+def pad(rows: Sequence[np.ndarray], fill: int) -> tuple[Tensor, Tensor]:
+    """(input_ids, attention_mask), both (B, T) int64, filled up on the right to the longest row."""
+    longest = max(len(row) for row in rows)
+    input_ids = np.full((len(rows), longest), fill, np.int64)
+    attention_mask = np.zeros((len(rows), longest), np.int64)
+    for at, row in enumerate(rows):
+        input_ids[at, : len(row)] = row
+        attention_mask[at, : len(row)] = 1
+    return torch.from_numpy(input_ids), torch.from_numpy(attention_mask)
+
+
+def stack_images(images: Sequence[np.ndarray | None]) -> tuple[Tensor | None, Tensor]:
+    """(pixels, image_mask): uint8 (B, height, width, 3) with zeros for missing images, None if all are; bool (B,)."""
+    mask = torch.tensor([image is not None for image in images])
+    present = [image for image in images if image is not None]
+    if not present:
+        return None, mask
+    if len(shapes := {image.shape for image in present}) > 1:
+        raise ValueError(
+            f"Images of {len(shapes)} sizes in one batch, such as {sorted(shapes)[:2]}. "
+            "Build the image pack with mode `cover` or `squash`, so that all have the side the model takes."
+        )
+    pixels = np.zeros((len(images), *present[0].shape), np.uint8)
+    for at, image in enumerate(images):
+        if image is not None:
+            pixels[at] = image
+    return torch.from_numpy(pixels), mask
+
+
+def image_of(pack: ImagePack | None, key: str | None) -> np.ndarray | None:
+    """The packed image, or None where there is none."""
+    return pack[key] if pack is not None and key else None

@@ -1,0 +1,215 @@
+"""Trains a retriever: from a folder with an untrained (or older) model to a folder with the best one, and its curves.
+
+    result = training.launch(TrainingJob(...), gpus=2)
+
+With more than one GPU the job runs under torchrun (`python -m retcap.retriever.training job.json` on each rank).
+Checkpoints live in `scratch`, which the caller names after the job's parameters and inputs: a killed job started again
+with the same scratch folder goes on where it stopped, with the same data order and dropout draws. The output appears
+when all is done.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+import torch.distributed as dist
+from transformers import TrainerState, TrainingArguments
+
+import retcap
+from retcap.retriever import gather, tokens
+from retcap.retriever.data import Collator, TrainingRows, prepare
+from retcap.retriever.sampler import BatchesOfRank
+from retcap.retriever.selection import MACRO, Pace, Selection
+from retcap.retriever.settings import TrainingJob, trainer_arguments
+from retcap.retriever.trainer import RetrieverTrainer, last_checkpoint, seed_dropout
+from retcap.retriever.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
+    """Run the job, in this process or on `gpus` ranks under torchrun, and return the curves."""
+    if gpus <= 1:
+        return run(job)
+    scratch = Path(job.scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    file = scratch / "job.json"
+    file.write_bytes(msgspec.json.encode(job))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
+    paths = [str(Path(retcap.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment.setdefault("OMP_NUM_THREADS", "1")  # torchrun would set it too, with a warning
+    subprocess.run([*command, "-m", "retcap.retriever.training", str(file)], env=environment, check=True)
+    return json.loads((scratch / "curves.json").read_text())
+
+
+def run(job: TrainingJob) -> dict[str, Any]:
+    """Train on this rank; rank 0 writes `output` and `scratch/curves.json`. Returns the curves.
+
+    train, eval: lists of log entries with step and epoch; best: for "macro" and each set the metric, value, step and
+    folder of its best weights; data: counts per set; stopped: "early", "max_steps" or "epochs"; seconds over all
+    sessions.
+    """
+    scratch = Path(job.scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with _lock(scratch):
+        arguments = trainer_arguments(job)
+        model = _load_model(job)
+        with arguments.main_process_first(desc="preparing the training data"):
+            sets, counts = prepare(job.train, scratch / "data", model.tokenizer)
+        validation = _validation(job, scratch, model.tokenizer)
+        trainer, selection = _trainer(job, arguments, model, sets, validation)
+        checkpoint = last_checkpoint(scratch, gather.ranks())
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")) if checkpoint else TrainerState()
+        if checkpoint and (state.global_step >= arguments.max_steps or (validation and selection.finished(state))):
+            log.info("%s is the end of the training; nothing to train", checkpoint)
+            trainer._load_from_checkpoint(str(checkpoint))
+        else:
+            seed_dropout(job.seed, gather.rank())
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            state = trainer.state
+        curves = _curves(job, state, counts, arguments.max_steps, selection)
+        if gather.rank() == 0:
+            _publish(job, model, selection.folder / MACRO if job.load_best and validation else None)
+            (scratch / "curves.json").write_text(json.dumps(curves))
+        if gather.ranks() > 1:
+            dist.barrier()
+        return curves
+
+
+@contextmanager
+def _lock(scratch: Path) -> Iterator[None]:
+    """Refuse a second run in the same folder. The kernel frees the lock when its process ends, however it ends."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        yield
+        return
+    with open(scratch / "lock", "w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(
+                f"{scratch}: another process trains here. Wait for it, or end it, then run again."
+            ) from None
+        yield
+
+
+def _load_model(job: TrainingJob) -> torch.nn.Module:
+    module, name = job.model_class.split(":")
+    model = getattr(import_module(module), name).from_pretrained(job.initial)
+    model.logit_scale.requires_grad_(job.learn_temperature)
+    if job.gradient_checkpointing:
+        model.set_gradient_checkpointing(True)
+    return model
+
+
+def _validation(job: TrainingJob, scratch: Path, tokenizer: Any) -> Validation | None:
+    if not job.validation:
+        return None
+    if int(job.select_metric.rpartition("@")[2]) not in job.ks:
+        raise ValueError(f"select_metric {job.select_metric!r}: its k is not in ks {list(job.ks)}. Add it there.")
+    return Validation(
+        job.validation,
+        scratch / "validation",
+        tokenizer,
+        job.ks,
+        batch_size=job.eval_batch_size,
+        precision="bf16" if job.bf16 else "fp32",
+        threads=max(job.workers, 1),
+    )
+
+
+def _trainer(
+    job: TrainingJob, arguments: TrainingArguments, model: Any, sets: list[Any], validation: Validation | None
+) -> tuple[RetrieverTrainer, Selection]:
+    batches = BatchesOfRank(
+        [len(part) for part in sets],
+        [source.weight for source in job.train],
+        job.per_device_batch_size,
+        seed=job.seed,
+        rank=gather.rank(),
+        ranks=gather.ranks(),
+    )
+    steps = -(-len(batches) // job.gradient_accumulation)  # optimiser steps per epoch
+    total = max(round(job.epochs * steps), 1)
+    arguments.max_steps = min(total, job.max_steps or total)
+    names = [files.name for files in job.validation]
+    selection = Selection(
+        Path(job.scratch) / "best",
+        {name: f"eval_{name}_{job.select_metric}" for name in (MACRO, *names)},
+        job.patience,
+        job.threshold,
+        save=model.save_pretrained,
+        writes=gather.rank() == 0,
+    )
+    evaluate_every = (job.eval_steps or steps) if validation else None
+    trainer = RetrieverTrainer(
+        model,
+        arguments,
+        TrainingRows(sets, job.seed),
+        batches,
+        Collator(tokens.padding_id(model.tokenizer), job.positive_sets),
+        validation,
+        [Pace(evaluate_every, job.save_steps, arguments.max_steps), selection],
+        horizon_steps=max(round((job.schedule_epochs or job.epochs) * steps), 1),
+        symmetric=job.symmetric_loss,
+        across_ranks=job.gather_negatives,
+        chunk=job.chunk_size,
+    )
+    return trainer, selection
+
+
+def _curves(
+    job: TrainingJob, state: TrainerState, counts: dict[str, Any], last_step: int, selection: Selection
+) -> dict[str, Any]:
+    best = {}
+    for name in selection.metrics:
+        score = selection.folder / name / "score.json"
+        if score.is_file():
+            best[name] = {**json.loads(score.read_text()), "folder": str(score.parent)}
+    train = [entry for entry in state.log_history if "loss" in entry]
+    early = bool(job.validation) and state.global_step < last_step and selection.finished(state)
+    return {
+        "train": train,
+        "eval": [entry for entry in state.log_history if any(key.startswith("eval_") for key in entry)],
+        "best": best,
+        "data": counts,
+        "stopped": "early" if early else "max_steps" if job.max_steps == last_step else "epochs",
+        "steps": state.global_step,
+        "seconds": train[-1]["seconds"] if train else 0.0,
+        "job": msgspec.json.decode(msgspec.json.encode(job)),
+    }
+
+
+def _publish(job: TrainingJob, model: Any, best: Path | None) -> None:
+    """Put the final model to `output`, whole or not at all."""
+    output = Path(job.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    if best is None:
+        model.save_pretrained(partial)
+    else:
+        shutil.copytree(best, partial, ignore=shutil.ignore_patterns("score.json"))
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(partial, output)
+
+
+def main(arguments: list[str]) -> None:
+    """One rank under torchrun: `python -m retcap.retriever.training job.json`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    run(msgspec.json.decode(Path(arguments[0]).read_bytes(), type=TrainingJob))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
