@@ -1,0 +1,387 @@
+"""Reading M2KR and ReT-M2KR: every published irregularity, every kind of broken line, and the data set plugins."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retcap import plugins
+from retcap.records import DatasetCard
+from retcap.retrieval import reader
+from retcap.retrieval.answers import parse_answers
+from retcap.retrieval.normalise import normalise
+from retcap.retrieval.reader import Source, without_instruction
+from retcap.retrieval.roots import LeavesRoot, Roots
+from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
+
+REAL = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
+OVEN = {
+    "data_id": "oven_entity_val_00000007",
+    "dataset_id": "oven_validation_m2kr",
+    "question": "what is this bridge called?",
+    "instruction": "Using the provided image, obtain documents that address the subsequent question: ",
+    "image_path": "oven_eval/image_downloads/a/b.jpg",
+    "passage_text": "Iron Bridge is a bridge.",
+    "passage_id": "Q42",
+    "passage_image_path": "infoseek/wikipedia_images_full/Q42/Q42.jpg",
+    "answer": "Iron Bridge",
+}
+EVQA = OVEN | {
+    "data_id": "EVQA_3",
+    "passage_id": "WikiWeb_Prunus laurocerasus_1",
+    "answer": ["5 metres", "5 metres ", "5 metres"],
+}
+INFOSEEK = OVEN | {
+    "data_id": "infoseek_train_00000001",
+    "passage_text": None,
+    "passage_image_path": None,
+    "answer": ["8 km", {"wikidata": 8.0, "range": [7.6, 8.4]}],
+}
+OKVQA = OVEN | {
+    "data_id": 3575865,
+    "passage_id": ["0012533314", "17255922"],
+    "passage_text": ['title: "A" content: bear', 'title: "B" content: toy'],
+    "passage_image_path": ["infoseek/a.jpg", None],
+    "answer": ["teddy bear", "bear"],
+}
+
+
+def write_lines(path: Path, *lines: dict | str | bytes) -> Path:
+    path.write_bytes(
+        b"".join(
+            (line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode())
+            + b"\n"
+            for line in lines
+        )
+    )
+    return path
+
+
+def read_queries(path: Path, roots=".") -> tuple[list[reader.Query], list]:
+    rejected: list = []
+    return list(Source(path, rejected.append).queries(Roots(roots))), rejected
+
+
+def run(tmp_path: Path, *lines, split="train", **options) -> tuple[dict, list[dict], list[dict], list[dict]]:
+    """Normalise the lines: card, query rows, passage rows, quarantine."""
+    file = write_lines(tmp_path / "queries.jsonl", *lines)
+    out = tmp_path / "out"
+    card = normalise("m2kr_any", split, queries=[file], out=out, **({"roots": "/images"} | options))
+    tables = [pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("queries", "passages")]
+    quarantine = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
+    assert json.loads((out / "card.json").read_text()) == card
+    return card, *tables, quarantine
+
+
+def test_the_four_published_forms_become_one(tmp_path):
+    card, queries, passages, quarantine = run(tmp_path, OVEN, EVQA, INFOSEEK, OKVQA)
+    assert quarantine == []
+    assert [row["query_id"] for row in queries] == [
+        "oven_entity_val_00000007",
+        "EVQA_3",
+        "infoseek_train_00000001",
+        "3575865",
+    ]
+    assert [row["answers"] for row in queries] == [["Iron Bridge"], ["5 metres"], ["8 km"], ["teddy bear", "bear"]]
+    assert [row["numeric"] for row in queries] == [[], [], [{"low": 7.6, "high": 8.4}], []]
+    assert [row["answer_kind"] for row in queries] == ["string", "list", "list", "list"]
+    assert queries[1]["positives"] == ["WikiWeb_Prunus laurocerasus_1"]
+    assert queries[3]["positives"] == ["0012533314", "17255922"]  # the leading zeros belong to the id
+    assert queries[0]["instruction"].endswith("question:")  # no blank at the end: joined with one blank later
+    assert [row["row"] for row in queries] == [0, 1, 2, 3]
+    assert {row["passage_id"]: row["image"] for row in passages} == {
+        "Q42": "infoseek/wikipedia_images_full/Q42/Q42.jpg",
+        "WikiWeb_Prunus laurocerasus_1": "infoseek/wikipedia_images_full/Q42/Q42.jpg",
+        "0012533314": "infoseek/a.jpg",
+        "17255922": None,
+    }
+    assert card["queries"]["rows"] == 4
+    assert card["passages"] == {
+        "rows": 4,
+        "duplicate_ids": 0,
+        "ids_with_several_texts": 0,
+        "from_query_lines": 4,
+        "ids_without_content": 0,
+        "null_texts": 0,
+        "null_images": 1,
+        "images_without_root": 0,
+    }
+
+
+@pytest.mark.skipif(not (REAL / "m2kr/seed_examples.jsonl").exists(), reason="the four published records are not here")
+def test_the_published_records_parse():
+    queries, rejected = read_queries(REAL / "m2kr/seed_examples.jsonl")
+    assert rejected == []
+    assert [query.query_id for query in queries] == [
+        "oven_entity_val_00000000",
+        "EVQA_0",
+        "infoseek_train_00000000",
+        "3575865",
+    ]
+    assert [query.answers.texts for query in queries] == [
+        ["Nationals Park"],
+        ["5 to 15 metres"],
+        ["energy conversion", "energy transformation", "conversion"],
+        ["teddy bear", "stuffed animal", "bear"],
+    ]
+    assert [[passage.passage_id for passage in query.positives] for query in queries] == [
+        ["Q517545"],
+        ["WikiWeb_Prunus laurocerasus_1"],
+        ["Q178185"],
+        ["12533314", "17255922"],
+    ]
+    assert queries[3].positives[1].text is not None
+    assert queries[3].positives[1].text.startswith('title: "Amr Salama"')
+
+
+def test_field_names_of_the_original_m2kr(tmp_path):
+    line = {
+        "question_id": 17,
+        "img_path": "coco/x.jpg",
+        "pos_item_ids": ["7"],
+        "pos_item_contents": ["title: x"],
+        "question": "what?",
+        "instruction": "Find it:",
+        "answers": ["a"],
+    }
+    _, queries, passages, quarantine = run(tmp_path, line)
+    assert quarantine == []
+    assert (queries[0]["query_id"], queries[0]["image"], queries[0]["answers"]) == ("17", "coco/x.jpg", ["a"])
+    assert passages[0]["text"] == "title: x"
+    corpus = write_lines(tmp_path / "corpus.jsonl", {"passage_id": 7, "passage_content": "title: x"})
+    (passage,) = Source(corpus, lambda rejected: None).passages(Roots(None))
+    assert (passage.passage_id, passage.text) == ("7", "title: x")
+
+
+BROKEN = {  # name -> (line, reason, part of the detail)
+    "cut off": ('{"data_id": "x", "question": "wha', "broken_json", "malformed"),
+    "no object": ("[1, 2]", "wrong_type", "Expected `object`"),
+    "bad utf-8": (b'{"data_id": "\xff\xfe"}', "broken_json", "utf-8"),
+    "no id": (OVEN | {"data_id": None}, "missing_id", "data_id"),
+    "blank id": (OVEN | {"data_id": "  "}, "missing_id", "data_id"),
+    "id is a float": (OVEN | {"data_id": 1.5}, "wrong_type", "$.data_id"),
+    "question is a number": (OVEN | {"question": 3}, "wrong_type", "$.question"),
+    "answer holds a list": (OVEN | {"answer": [["x"]]}, "wrong_type", "$.answer"),
+    "no positive": (OVEN | {"passage_id": None}, "missing_positive", "no passage id"),
+    "empty positives": (
+        OKVQA | {"passage_id": [], "passage_text": [], "passage_image_path": []},
+        "missing_positive",
+        "id",
+    ),
+    "more texts than ids": (OKVQA | {"passage_id": ["1"]}, "unequal_lists", "1 passage ids but 2 passage texts"),
+    "neither text nor image": (OVEN | {"question": " ", "image_path": None}, "empty_query", "question"),
+    "parent folder": (OVEN | {"image_path": "a/../../x.jpg"}, "path_leaves_root", "a/../../x.jpg"),
+    "absolute": (OVEN | {"image_path": "/etc/passwd"}, "path_leaves_root", "/etc/passwd"),
+    "windows": (OVEN | {"image_path": "..\\x.jpg"}, "path_leaves_root", "x.jpg"),
+    "drive": (OVEN | {"image_path": "C:/x.jpg"}, "path_leaves_root", "C:/x.jpg"),
+    "NUL": (OVEN | {"image_path": "a\0.jpg"}, "path_leaves_root", "a"),
+    "passage image": (OVEN | {"passage_image_path": "../x.jpg"}, "path_leaves_root", "../x.jpg"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_lines_go_to_quarantine_with_file_line_and_reason(tmp_path, name):
+    line, reason, detail = BROKEN[name]
+    card, queries, _, quarantine = run(tmp_path, OVEN, "", line, EVQA)
+    assert [row["query_id"] for row in queries] == [OVEN["data_id"], EVQA["data_id"]]
+    (rejected,) = quarantine
+    assert (rejected["file"], rejected["line"], rejected["reason"]) == ("queries.jsonl", 3, reason)
+    assert detail in rejected["detail"]
+    assert 0 < len(rejected["record"]) <= reader.RECORD_LIMIT
+    assert card["rejected"] == {"rows": 1, "reasons": {reason: 1}}
+
+
+def test_a_passage_without_text_and_image_is_no_passage(tmp_path):
+    corpus = write_lines(tmp_path / "c.jsonl", {"passage_id": "1"}, {"passage_id": "2", "passage_text": "x"})
+    _, _, passages, quarantine = run(tmp_path, OVEN, split="test", passages=[corpus])
+    assert [row["passage_id"] for row in passages] == ["2"]
+    assert quarantine[0]["reason"] == "empty_passage"
+
+
+def test_a_line_without_end_is_rejected_in_pieces_and_reading_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "LINE_LIMIT", 4096)
+    file = write_lines(tmp_path / "q.jsonl", "[" + "1," * 9000, OVEN)
+    queries, rejected = read_queries(file)
+    assert [query.query_id for query in queries] == [OVEN["data_id"]]
+    assert [(one.line, one.reason) for one in rejected] == [(1, "line_too_long")]
+
+
+def test_byte_order_mark_and_windows_line_ends(tmp_path):
+    file = tmp_path / "q.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(OVEN).encode() + b"\r\n\r\n" + json.dumps(EVQA).encode())
+    queries, rejected = read_queries(file)
+    assert (len(queries), rejected) == (2, [])
+
+
+def test_a_missing_file_names_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No data file at .*none\.jsonl\. Correct its name"):
+        list(Source(tmp_path / "none.jsonl", lambda rejected: None).queries(Roots(None)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "texts", "ranges", "unusable"),
+    [
+        (None, [], [], 0),
+        ("Nationals Park", ["Nationals Park"], [], 0),
+        (["", "  "], [], [], 2),
+        (["", "zoo"], ["zoo"], [], 1),
+        (["b", "a ", "a", " b"], ["b", "a"], [], 0),
+        ({"wikidata": 1.0, "range": [0.9, 1.1]}, [], [(0.9, 1.1)], 0),
+        ([{"range": [0.9, 1.1]}], [], [(0.9, 1.1)], 0),
+        ([{"range": [1.1, 0.9]}], [], [(0.9, 1.1)], 0),
+        ([{"wikidata": 4807}], [], [(4807.0, 4807.0)], 0),
+        ([{"wikidata": 4807, "range": None}], [], [(4807.0, 4807.0)], 0),
+        ([{"wikidata": "iron"}], ["iron"], [], 0),
+        ([{}, None, {"wikidata": True}, {"range": [1]}], [], [], 4),
+        ([5, 2.5], [], [(5.0, 5.0), (2.5, 2.5)], 0),
+    ],
+)
+def test_answers(raw, texts, ranges, unusable):
+    found = parse_answers(raw)
+    assert (found.texts, found.ranges, found.unusable) == (texts, ranges, unusable)
+
+
+@given(st.lists(st.text()))
+def test_answer_texts_are_distinct_stripped_and_in_order(raw):
+    found = parse_answers(raw)
+    stripped = [text.strip() for text in raw]
+    assert found.texts == sorted(set(stripped) - {""}, key=stripped.index)
+    assert found.unusable == stripped.count("")
+
+
+def test_a_repeated_instruction_is_removed_from_the_question(tmp_path):
+    both = OVEN | {"question": OVEN["instruction"] + OVEN["question"]}
+    card, queries, _, _ = run(tmp_path, both, OVEN)
+    assert [row["question"] for row in queries] == [OVEN["question"]] * 2
+    assert card["queries"]["repeated_instruction"] == 1
+    assert "1 questions repeated their instruction" in card["warnings"][0]
+    assert without_instruction("Find", "") == ("Find", False)
+
+
+def test_inline_passages_are_kept_once_and_null_parts_are_filled_from_other_lines(tmp_path):
+    null = OVEN | {"passage_text": None, "passage_image_path": None}
+    picture_only = OVEN | {"passage_id": "Q7", "passage_text": None}
+    nothing = OVEN | {"passage_id": "Q8", "passage_text": None, "passage_image_path": None}
+    other = OVEN | {"passage_text": "Iron Bridge, another text."}
+    text_late = OVEN | {"passage_id": "Q7", "passage_image_path": None}
+    card, queries, passages, _ = run(tmp_path, null, OVEN, OVEN, other, picture_only, text_late, nothing)
+    assert [(row["passage_id"], row["text"], row["image"]) for row in passages] == [
+        ("Q42", OVEN["passage_text"], OVEN["passage_image_path"]),
+        ("Q7", OVEN["passage_text"], OVEN["passage_image_path"]),
+    ]
+    assert len(queries) == 7
+    assert card["passages"]["ids_without_content"] == 1
+    assert card["passages"]["ids_with_several_texts"] == 1
+    assert card["queries"]["without_any_positive_in_passages"] == 1
+
+
+def test_repeated_ids_stay_as_rows_and_are_counted(tmp_path):
+    row = {"passage_id": "Q42", "passage_text": "x"}
+    corpus = write_lines(tmp_path / "c.jsonl", row, row, {"passage_id": 42, "passage_text": "y"})
+    card, queries, passages, _ = run(tmp_path, OVEN, OVEN, split="test", passages=[corpus])
+    assert [one["passage_id"] for one in passages] == ["Q42", "Q42", "42"]
+    assert [one["row"] for one in passages] == [0, 1, 2]
+    assert len(queries) == 2
+    assert (card["queries"]["duplicate_ids"], card["passages"]["duplicate_ids"]) == (1, 1)
+
+
+def test_a_test_split_never_adds_inline_passages_to_the_corpus(tmp_path):
+    corpus = write_lines(tmp_path / "c.jsonl", {"passage_id": "Q1", "passage_text": "x"})
+    card, _, passages, _ = run(tmp_path, OVEN, split="test", passages=[corpus])
+    assert [one["passage_id"] for one in passages] == ["Q1"]
+    assert card["queries"]["positives_not_in_passages"] == 1
+
+
+def test_images_without_a_root_are_missing_images(tmp_path):
+    card, queries, passages, quarantine = run(tmp_path, OVEN, roots={"infoseek": "/data/infoseek"})
+    assert (queries[0]["image"], passages[0]["image"]) == (None, OVEN["passage_image_path"])
+    assert quarantine == []
+    assert card["queries"]["images_without_root"] == 1
+
+
+def test_the_longest_prefix_wins_and_is_replaced():
+    roots = Roots({"coco": "/a", "coco/val2014": "/b", "": "/c"})
+    assert str(roots.resolve("coco/val2014/x.jpg")) == "/b/x.jpg"
+    assert str(roots.resolve("coco/train2014/x.jpg")) == "/a/train2014/x.jpg"
+    assert str(roots.resolve("cocoa/x.jpg")) == "/c/cocoa/x.jpg"
+    assert Roots(roots).prefixes == roots.prefixes
+
+
+@given(st.lists(st.sampled_from(["a", "..", ".", "b c", "...", ""]), min_size=1, max_size=6).map("/".join))
+def test_no_accepted_path_leaves_its_root(path):
+    try:
+        file = Roots("/data/images").resolve(path)
+    except LeavesRoot:
+        return
+    assert file is not None
+    assert os.path.normpath(file).startswith("/data/images")
+
+
+def test_a_link_that_leads_out_is_refused(tmp_path):
+    (tmp_path / "secret.jpg").touch()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/link.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(LeavesRoot, match="leads out of"):
+        Roots(tmp_path / "images").resolve("link.jpg")
+
+
+def test_too_many_rejected_lines_are_an_error(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"1 of 2 lines were rejected \(1 broken_json\), more than the tolerated share 0.4"
+    ):
+        run(tmp_path, OVEN, "{", max_rejected=0.4)
+    assert (tmp_path / "out/quarantine.jsonl").stat().st_size > 0  # what was wrong can still be read
+
+
+def test_unusual_answers_are_a_warning(tmp_path):
+    card, *_ = run(tmp_path, OVEN, answer_kinds=["list"])
+    assert card["warnings"] == ["Answers come as string instead of list. Is it the right file?"]
+
+
+def test_limit_reads_the_first_usable_records(tmp_path):
+    card, queries, _, _ = run(tmp_path, "{", OVEN, EVQA, OKVQA, limit=2)
+    assert [row["query_id"] for row in queries] == [OVEN["data_id"], EVQA["data_id"]]
+    assert card["files"][0]["lines"] == 3
+
+
+def test_same_input_same_bytes(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for folder in ("a", "b"):
+        run(tmp_path / folder, OVEN, EVQA, INFOSEEK, OKVQA, "{")
+    for name in ("queries.parquet", "passages.parquet", "quarantine.jsonl", "card.json"):
+        assert (tmp_path / "a/out" / name).read_bytes() == (tmp_path / "b/out" / name).read_bytes()
+
+
+def test_row_groups_have_a_fixed_size_and_rows_are_numbered_through(tmp_path):
+    with TableWriter(tmp_path / "p.parquet", PASSAGES, rows_per_group=7) as writer:
+        for number in range(17):
+            writer.append((f"id{number}", "m2kr_any", "test", None, None))
+    file = pq.ParquetFile(tmp_path / "p.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [7, 7, 3]
+    assert file.read()["row"].to_pylist() == list(range(17))
+
+
+def test_an_empty_file_gives_empty_tables(tmp_path):
+    card, queries, passages, _ = run(tmp_path)
+    assert (queries, passages, card["queries"]["rows"]) == ([], [], 0)
+    assert pq.read_schema(tmp_path / "out/queries.parquet").equals(QUERIES)
+
+
+def test_the_four_sets_are_plugins_with_the_same_facts():
+    found = [name for name in plugins.names("datasets") if name.startswith("m2kr_") and name != "m2kr_world"]
+    assert found == ["m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa", "m2kr_oven"]
+    for name in found:
+        module = plugins.load("datasets", name)
+        assert isinstance(module.CARD, DatasetCard)
+        assert (module.CARD.name, module.CARD.task) == (name, "retrieval")
+        assert set(module.TEST_FILES) == {"queries", "passages"}
+        assert set(module.ANSWER_KINDS) <= {"string", "list"}
+        assert module.HOLD_OUT in (None, "passage", "image", "row")
+        # a set needs validation questions of its own, or a way to hold some out; OKVQA's own are its test questions
+        assert ("valid" in module.PUBLISHED_ROWS) != (module.HOLD_OUT is not None) or name == "m2kr_okvqa"
+        assert all(pair.count("+") == 1 and ":" in pair for pair in module.KNOWN_LEAKS)

@@ -1,0 +1,193 @@
+"""The two tables under construction: what is written, what is counted, and how inline passages come together.
+
+Memory per row is 8 to 24 bytes (hashes of ids and texts), plus one set entry per distinct passage of a training split.
+The hashes are Python's own, 64 bits wide and different in every process: good for counting within one. Among n = 1
+million ids two distinct ones share a hash with probability n^2 / 2^65 = 3e-8.
+"""
+
+from array import array
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from retcap.retrieval.answers import Answers
+from retcap.retrieval.reader import Passage, Query
+from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
+
+MANY_SOURCES = 64  # distinct `dataset_id` values that a card lists; more than that is one value per row
+QUERY_COUNTS = (
+    "without_image",
+    "images_without_root",
+    "without_question",
+    "without_usable_answer",
+    "with_numeric_answer",
+    "with_joined_answer",
+    "repeated_instruction",
+)
+NO_TEXT = 0  # stands for the hash of a missing text
+
+
+class PassageTable:
+    """Corpus rows in file order, then the passages that stand only inside query lines, each id once."""
+
+    def __init__(self, path: Path, dataset: str, split: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self._writer = TableWriter(path, PASSAGES)
+        self._dataset, self._split = dataset, split
+        self._keys, self._texts = array("q"), array("q")  # one entry per written row
+        self._inline_keys, self._inline_texts = array("q"), array("q")  # one entry per inline passage with a text
+        self._written: set[int] | None = None
+        self._without_text: dict[str, Passage] = {}
+
+    def add(self, passage: Passage) -> None:
+        """Write one corpus row; repeated ids stay."""
+        self._write(passage, hash(passage.passage_id))
+
+    def add_inline(self, passage: Passage) -> None:
+        """Write a passage of a query line unless its id is there. One without a text waits: the text may come later."""
+        if self._written is None:
+            self._written = set(self._keys)
+        key = hash(passage.passage_id)
+        if passage.text is not None:
+            self._inline_keys.append(key)
+            self._inline_texts.append(hash(passage.text))
+        if key in self._written:
+            return
+        held = self._without_text.get(passage.passage_id)
+        if held is not None and passage.image is None:
+            passage = Passage(passage.passage_id, passage.text, held.image, held.without_root)
+        if passage.text is None:
+            self._without_text[passage.passage_id] = passage
+            return
+        self._without_text.pop(passage.passage_id, None)
+        self._write(passage, key)
+        self._written.add(key)
+        self.counts["from_query_lines"] += 1
+
+    def _write(self, passage: Passage, key: int) -> None:
+        self._keys.append(key)
+        self._texts.append(NO_TEXT if passage.text is None else hash(passage.text))
+        self.counts["null_texts"] += passage.text is None
+        self.counts["null_images"] += passage.image is None
+        self.counts["images_without_root"] += passage.without_root
+        values = (passage.passage_id, self._dataset, self._split, passage.text, passage.image)
+        self._writer.append(values, size=len(passage.text or ""))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_image_only()
+        self._writer.__exit__(kind, error, trace)
+
+    def _write_image_only(self) -> None:
+        for passage in self._without_text.values():
+            if passage.image is None:
+                self.counts["ids_without_content"] += 1  # named as a positive, described nowhere: not a passage
+            else:
+                self._write(passage, hash(passage.passage_id))
+                self.counts["from_query_lines"] += 1
+
+    def ids(self) -> np.ndarray:
+        """Sorted distinct id hashes of all rows, uint64."""
+        return np.unique(np.frombuffer(self._keys, np.int64))
+
+    def card(self) -> dict[str, Any]:
+        """Counts for `card.json`."""
+        names = ("from_query_lines", "ids_without_content", "null_texts", "null_images", "images_without_root")
+        return {
+            "rows": len(self._keys),
+            "duplicate_ids": len(self._keys) - len(self.ids()),
+            "ids_with_several_texts": self._ids_with_several_texts(),
+        } | {name: self.counts[name] for name in names}
+
+    def _ids_with_several_texts(self) -> int:
+        pairs = np.stack([_joined(self._keys, self._inline_keys), _joined(self._texts, self._inline_texts)])
+        pairs = np.unique(pairs[:, pairs[1] != NO_TEXT], axis=1)
+        _, versions = np.unique(pairs[0], return_counts=True)
+        return int((versions > 1).sum())
+
+
+class QueryTable:
+    """Query rows in file order."""
+
+    def __init__(self, path: Path, dataset: str, split: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.sources: Counter[str] = Counter()
+        self._writer = TableWriter(path, QUERIES)
+        self._dataset, self._split = dataset, split
+        self._keys, self._gold_keys, self._gold_starts = array("q"), array("q"), array("q")
+
+    def add(self, query: Query) -> None:
+        """Write one row."""
+        positives = [passage.passage_id for passage in query.positives]
+        self._keys.append(hash(query.query_id))
+        self._gold_starts.append(len(self._gold_keys))
+        self._gold_keys.extend(map(hash, positives))
+        self._count(query)
+        found = query.answers
+        ranges = [{"low": low, "high": high} for low, high in found.ranges]
+        place = (query.query_id, self._dataset, self._split)
+        self._writer.append(
+            (*place, query.instruction, query.question, query.image, found.texts, ranges, found.kind, positives)
+        )
+
+    def _count(self, query: Query) -> None:
+        found = query.answers
+        self.kinds[found.kind] += 1
+        if query.source in self.sources or len(self.sources) < MANY_SOURCES:
+            self.sources[query.source] += 1
+        if found.unusable:
+            self.counts["unusable_answers"] += found.unusable
+        for name, holds in zip(QUERY_COUNTS, _facts(query, found), strict=True):
+            if holds:
+                self.counts[name] += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+
+    def card(self, passage_ids: np.ndarray) -> dict[str, Any]:
+        """Counts for `card.json`; `passage_ids` are the hashes of all passages there are."""
+        golds = np.frombuffer(self._gold_keys, np.int64)
+        there = np.isin(golds, passage_ids)
+        starts = np.frombuffer(self._gold_starts, np.int64)
+        any_there = np.logical_or.reduceat(there, starts) if len(starts) else np.zeros(0, bool)
+        return {
+            "rows": len(self._keys),
+            "duplicate_ids": len(self._keys) - len(np.unique(np.frombuffer(self._keys, np.int64))),
+            "positives": len(golds),
+            "positives_not_in_passages": int((~there).sum()),
+            "without_any_positive_in_passages": int((~any_there).sum()),
+            "answer_kinds": dict(sorted(self.kinds.items())),
+            "sources": dict(sorted(self.sources.items())),
+        } | {name: self.counts[name] for name in (*QUERY_COUNTS, "unusable_answers")}
+
+
+def _facts(query: Query, found: Answers) -> tuple[bool, ...]:
+    """One truth value per name in QUERY_COUNTS."""
+    return (
+        query.image is None,
+        query.without_root,
+        not query.question,
+        not (found.texts or found.ranges),
+        bool(found.ranges),
+        # Encyclopedic-VQA joins the parts of one answer with "&&"; whether that survives in M2KR is not published.
+        any("&&" in text for text in found.texts),
+        query.repeated_instruction,
+    )
+
+
+def _joined(first: array, second: array) -> np.ndarray:
+    return np.concatenate([np.frombuffer(first, np.int64), np.frombuffer(second, np.int64)])

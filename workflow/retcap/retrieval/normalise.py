@@ -1,0 +1,146 @@
+"""One split of one data set, from the published files to the four files that the rest of the pipeline reads.
+
+    queries.parquet     one row per query, in file order; repeated ids are kept (separate questions) and counted
+    passages.parquet    the corpus, in file order; repeated ids are kept as rows and counted, search collapses them
+    quarantine.jsonl    every rejected line with file, line number, reason and text
+    card.json           what was read and found: hashes, counts, warnings
+
+A training split often has no corpus file: its passages stand inside the query lines. They are collected, each id once.
+Where the same id comes back with more (InfoSeek: here a null text, there the article) the parts are put together.
+"""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from retcap.records import Rejected
+from retcap.retrieval.collect import PassageTable, QueryTable
+from retcap.retrieval.reader import Quarantine, Source
+from retcap.retrieval.roots import Roots
+
+log = logging.getLogger(__name__)
+
+
+def normalise(
+    dataset: str,
+    split: str,
+    *,
+    queries: Sequence[str | Path],
+    passages: Sequence[str | Path] = (),
+    roots: str | Path | Mapping[str, str | Path] | None = None,
+    out: str | Path,
+    collect_inline: bool | None = None,
+    limit: int | None = None,
+    max_rejected: float = 1.0,
+    answer_kinds: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write the four files into the folder `out` and return the card.
+
+    `roots` is one folder or a mapping from path prefix to folder. `collect_inline` (default: for "train" only) adds
+    passages that stand in query lines to the table. `limit` reads only that many usable records of each query file.
+    `max_rejected` is the largest tolerated share of rejected lines. `answer_kinds` are the forms to expect.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    collect = split == "train" if collect_inline is None else collect_inline
+    rejected: Counter[str] = Counter()
+    files: list[dict[str, Any]] = []
+    with (
+        _quarantine(folder / "quarantine.jsonl", rejected) as quarantine,
+        PassageTable(folder / "passages.parquet", dataset, split) as passage_table,
+        QueryTable(folder / "queries.parquet", dataset, split) as query_table,
+    ):
+        for source in (Source(Path(path), quarantine) for path in passages):
+            for passage in source.passages(Roots(roots)):
+                passage_table.add(passage)
+            files.append(_facts(source, "passages"))
+        for source in (Source(Path(path), quarantine) for path in queries):
+            for query in islice(source.queries(Roots(roots)), limit):
+                query_table.add(query)
+                if collect:
+                    for positive in query.positives:
+                        passage_table.add_inline(positive)
+            files.append(_facts(source, "queries"))
+    card = {
+        "dataset": dataset,
+        "split": split,
+        "limit": limit,
+        "files": files,
+        "queries": query_table.card(passage_table.ids()),
+        "passages": passage_table.card(),
+        "rejected": {"rows": rejected.total(), "reasons": dict(sorted(rejected.items()))},
+        "hash": _combined_hash(files),
+    }
+    card["warnings"] = list(_warnings(card, answer_kinds))
+    (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+    _log_summary(card)
+    _check_rejected(card, max_rejected)
+    return card
+
+
+@contextmanager
+def _quarantine(path: Path, reasons: Counter[str]) -> Iterator[Quarantine]:
+    with path.open("wb") as file:
+
+        def quarantine(rejected: Rejected) -> None:
+            reasons[rejected.reason] += 1
+            file.write(msgspec.json.encode(rejected) + b"\n")
+
+        yield quarantine
+
+
+def _facts(source: Source, content: str) -> dict[str, Any]:
+    """What `card.json` says about one input file. With a limit: of the part of it that was read."""
+    facts = {"name": source.path.name, "content": content}
+    return facts | {"lines": source.lines, "bytes": source.bytes, "sha256": source.sha256}
+
+
+def _combined_hash(files: Sequence[Mapping[str, Any]]) -> str:
+    """One name for the data: a hash over the files' roles and hashes; file names do not count."""
+    return hashlib.sha256("\n".join(f"{file['content']} {file['sha256']}" for file in files).encode()).hexdigest()
+
+
+def _warnings(card: Mapping[str, Any], answer_kinds: Sequence[str]) -> Iterator[str]:
+    """What a person should know before trusting results on this split, as sentences."""
+    queries, passages = card["queries"], card["passages"]
+    if repeated := queries["repeated_instruction"]:
+        yield f"{repeated} questions repeated their instruction in front; it was removed there."
+    if missing := queries["without_any_positive_in_passages"]:
+        yield f"{missing} of {queries['rows']} queries have no positive among the passages: a miss when scored."
+    if duplicates := passages["duplicate_ids"]:
+        yield f"{duplicates} passage rows repeat the id of another row; search collapses them to the best-scoring row."
+    if several := passages["ids_with_several_texts"]:
+        yield f"{several} passage ids come with more than one text."
+    unrooted = queries["images_without_root"] + passages["images_without_root"]
+    if unrooted:
+        yield f"{unrooted} image paths lie below no configured root and count as missing images."
+    unusual = sorted(set(queries["answer_kinds"]) - set(answer_kinds)) if answer_kinds else []
+    if unusual:
+        yield f"Answers come as {', '.join(unusual)} instead of {', '.join(answer_kinds)}. Is it the right file?"
+    if joined := queries["with_joined_answer"]:
+        yield f'{joined} queries have answers joined with "&&"; each is searched as one string.'
+
+
+def _log_summary(card: Mapping[str, Any]) -> None:
+    counts = (card["queries"]["rows"], card["passages"]["rows"], card["rejected"]["rows"])
+    log.info("%s %s: %s queries, %s passages, %s rejected lines", card["dataset"], card["split"], *counts)
+    for warning in card["warnings"]:
+        log.warning("%s %s: %s", card["dataset"], card["split"], warning)
+
+
+def _check_rejected(card: Mapping[str, Any], limit: float) -> None:
+    rejected = card["rejected"]
+    lines = sum(file["lines"] for file in card["files"])
+    if rejected["rows"] > limit * lines:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["reasons"].items())
+        raise ValueError(
+            f"{card['dataset']} {card['split']}: {rejected['rows']} of {lines} lines were rejected ({reasons}), more "
+            f"than the tolerated share {limit:g}. Read quarantine.jsonl, then repair the files or raise `max_rejected`."
+        )
