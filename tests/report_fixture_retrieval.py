@@ -32,14 +32,22 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
         "TinyCLIP + fusion": {"vision": 61_410_000, "text": 53_970_000, "fusion": 28_800_000},
         "CLIP ViT-B/32 + fusion": {"vision": 87_850_000, "text": 63_430_000, "fusion": 28_800_000},
     }
-    audit = {"train_queries_in_test": 0, "train_images_in_test": {"m2kr_oven": 3}, "repeated_query_ids": 12}
+    audit = {
+        "dataset": "m2kr_evqa",
+        "splits": {
+            "train": {"queries": 900, "repeated_query_ids": 0},
+            "test": {"queries": 120, "repeated_query_ids": 12},
+        },
+        "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
+        "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": f"as published {attack}"}],
+    }
     card = {"rows": 5120, "null_texts": {"test": 3}}
     return RetrievalInputs(
         results=[write_json(folder / f"{s}-{d}.json", result(s, d)) for s in LEVELS for d in SETS],
         curves={"trained": write_json(folder / "curves.json", _curves(rng))},
         cards={name: write_json(folder / f"{name}-card.json", card) for name in SETS},
-        audits={"train against test": write_json(folder / "audit.json", audit)},
-        differences=write_json(folder / "differences.json", _differences()),
+        audits={"m2kr_evqa": write_json(folder / "audit.json", audit)},
+        per_query={system: {name: _per_query(folder, system, name) for name in SETS} for system in LEVELS},
         parameters=write_json(folder / "parameters.json", parameters),
         queries={name: paths[0] for name, paths in tables.items()},
         passages={name: paths[1] for name, paths in tables.items()},
@@ -60,6 +68,7 @@ def result(system: str, dataset: str) -> dict:
         name: {"value": value, "ci_low": max(0.0, value - 0.012), "ci_high": value + 0.012}
         for name, value in values.items()
     }
+    gaps = {f"PR-R@{k}": {"value": values[f"PR@{k}"] - values[f"R@{k}"], "ci_low": 0.1, "ci_high": 0.3} for k in KS}
     slices = {kind: {"n": 300 + len(kind), "R@5": level, "PR@5": level + 0.1} for kind in ("string", "list", "numeric")}
     return {
         "system": system,
@@ -69,8 +78,9 @@ def result(system: str, dataset: str) -> dict:
         "n_pr_queries": 4600,
         "corpus_size": 98_276,
         "gold_missing": 4,
-        "collapsed": 51,
+        "duplicates_collapsed": 51,
         "metrics": metrics,
+        "gaps": gaps,
         "floors": {"R@5": 0.0001, "PR@5": 0.093},
         "pr_ceiling": 0.97,
         "pr_gold": 0.91,
@@ -92,10 +102,15 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
     return path
 
 
-def _differences() -> list[dict]:
-    pair = {"first": "trained", "second": "untrained", "metric": "R@5", "p": 0.0001, "p_holm": 0.0004}
-    bounds = {name: {"difference": 0.4 * v, "ci_low": 0.3 * v, "ci_high": 0.5 * v} for name, v in SETS.items()}
-    return [{"dataset": name, **pair, **values} for name, values in bounds.items()]
+def _per_query(folder: Path, system: str, dataset: str) -> Path:
+    """200 queries in 100 clusters; R@5 as in the result file up to chance, PR@5 null for every tenth query."""
+    rng = np.random.default_rng(len(system) * 31 + len(dataset))
+    hit = (rng.random(200) < SETS[dataset] * LEVELS[system]).astype(float)
+    rows = [
+        {"query_row": i, "cluster": f"image {i // 2}", "R@5": hit[i], "PR@5": None if i % 10 == 0 else hit[i]}
+        for i in range(200)
+    ]
+    return write_parquet(folder / f"{system}-{dataset}.parquet", pd.DataFrame(rows))
 
 
 def _curves(rng: np.random.Generator) -> dict:

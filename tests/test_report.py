@@ -17,7 +17,7 @@ import pytest
 
 import report_fixture as fixture
 from retcap import report
-from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, palette, plots
+from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, pairs, palette, plots
 from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
 from retcap.report.scores import System
@@ -300,6 +300,31 @@ def test_model_letters_follow_the_tests():
     assert tests["letters"]["one"] == tests["letters"]["same"] == "a"
     assert tests["letters"]["less"] == "b"
     assert len(tests["rows"]) == 3
+
+
+def test_retrieval_differences_are_paired_on_common_queries(tmp_path):
+    rng = np.random.default_rng(1)
+    base = (rng.random(300) < 0.4).astype(float)
+    better = np.where(np.arange(300) % 5 == 0, 1.0, base)  # one query in five is always found
+    frames = {"new": better[:280], "old": base}
+    paths = {}
+    for name, values in frames.items():
+        rows = {"query_row": range(len(values)), "cluster": [f"c{i // 2}" for i in range(len(values))], "R@5": values}
+        paths[name] = {"set": tmp_path / f"{name}.parquet"}
+        pd.DataFrame(rows).to_parquet(paths[name]["set"])
+    [row] = pairs.differences(paths, "new", ["R@5"])
+    assert row["value"] == pytest.approx((better - base)[:280].mean())
+    assert row["verdict"] == "good"
+    assert row["p"] == row["p_holm"] == "< 0.001"  # 2,000 rounds and none as extreme: 1/2,001
+    assert pairs.differences(paths, "unknown", ["R@5"]) == []
+
+
+def test_leaks_and_bounds_are_shown(page):
+    rows = page.table("Splits", "Shared", "Number")
+    assert rows["train+test"][1:] == ["images", "8", f"as published {fixture.ATTACK}"]
+    assert "it is not" in "".join(page.text)  # the failure, in the row before
+    bounds = page.table("Test set", "System", "R@5", "PR@5")
+    assert bounds["m2kr_okvqa"][6:] == ["9.3", "91.0", "97.0"]  # floor, gold, ceiling
 
 
 def test_colours_have_contrast_in_both_schemes():

@@ -36,8 +36,9 @@ class RetrievalInputs:
     results: Sequence[Path]  # result JSON of every (system, data set)
     curves: Mapping[str, Path] = field(default_factory=dict)  # training run -> curves JSON
     cards: Mapping[str, Path] = field(default_factory=dict)  # data set -> card.json of the normalised data
-    audits: Mapping[str, Path] = field(default_factory=dict)  # name -> audit JSON (leaks, repeated ids, coverage)
-    differences: Path | None = None  # JSON list of paired differences between systems
+    audits: Mapping[str, Path] = field(default_factory=dict)  # name -> JSON of `retcap.retrieval.audit`
+    per_query: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)  # system -> data set -> per-query parquet
+    main: str | None = None  # the system that all others are compared with; None: the one with the best mean R@5
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet

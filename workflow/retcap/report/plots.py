@@ -47,7 +47,9 @@ def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
     order = [dot.name for dot in dots]
     row = _name_axis(order)
     scale = alt.Scale(zero=False, nice=True, padding=8)
-    position = alt.X("value:Q", title=axis, scale=scale, axis=alt.Axis(tickCount=4))
+    position = alt.X(
+        "value:Q", title=axis, scale=scale, axis=alt.Axis(tickCount=4, labelOverlap=True, labelSeparation=14)
+    )
     kinds = alt.Scale(domain=["model", "baseline"], range=[SERIES[0], SERIES[1]])
     colour = alt.Color("kind:N", scale=kinds, legend=None)
     base = alt.Chart(table)

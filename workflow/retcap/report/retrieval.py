@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import learning, passages, plots, published, wording
+from retcap.report import learning, pairs, passages, plots, published, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
@@ -25,14 +25,15 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "systems": systems,
         "data": data_table(results, datasets),
         "cards": {name: facts(read_json(path)) for name, path in inputs.cards.items()},
-        "audits": {name: facts(read_json(path)) for name, path in inputs.audits.items()},
+        "audits": {name: audit(read_json(path)) for name, path in inputs.audits.items()},
         "training": {name: learning.curves(read_json(path), path) for name, path in inputs.curves.items()},
         "overview": overview(results, datasets, systems, inputs.show_published),
         "caveats": published.CAVEATS if inputs.show_published else [],
         "metrics": {name: metric_table(results, name) for name in datasets},
         "curves": [recall_plot(results, name) for name in datasets],
         "gaps": gap_plots(results, systems),
-        "differences": [] if inputs.differences is None else differences(read_json(inputs.differences)),
+        "bounds": bounds_table(results),
+        "differences": pairs.differences(inputs.per_query, inputs.main or best_system(results), [f"R@{K}", f"PR@{K}"]),
         "slices": slice_tables(results),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),
@@ -131,6 +132,46 @@ def gap_plots(results: Sequence[Mapping[str, Any]], systems: Sequence[str]) -> l
     return drawn
 
 
+def bounds_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """PR@5 with all that it needs to be read: R@5, the gap, whole words only, floor, gold passages alone, ceiling."""
+    rows = []
+    for result in results:
+        gap = (result.get("gaps") or {}).get(f"PR-R@{K}") or {}
+        if value_of(result, f"PR@{K}") is None:
+            continue
+        ends = (result.get("floors") or {}).get(f"PR@{K}"), result.get("pr_gold"), result.get("pr_ceiling")
+        rows.append(
+            {
+                "dataset": result["dataset"],
+                "system": result["system"],
+                "scores": [_cell(result, metric) for metric in (f"R@{K}", f"PR@{K}", f"PR word@{K}")],
+                "gap": wording.signed(None if gap.get("value") is None else 100 * gap["value"], 1),
+                "gap_interval": wording.interval(gap.get("ci_low"), gap.get("ci_high"), digits=1, scale=100),
+                "ends": [wording.percent(end) for end in ends],
+            }
+        )
+    return rows
+
+
+def audit(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Findings of a leak audit, failures before leaks that are known and explained, and its other figures."""
+    findings = [dict(finding) | {"bad": True} for finding in report.get("failures") or []]
+    findings += [dict(finding) | {"bad": False} for finding in report.get("known_leaks") or []]
+    rest = {key: value for key, value in report.items() if key not in ("failures", "known_leaks", "pairs")}
+    return {"findings": findings, "judged": "failures" in report, "facts": facts(rest)}
+
+
+def best_system(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """The system with the highest mean R@5 over all data sets; None where no system has them all."""
+    datasets = list(dict.fromkeys(result["dataset"] for result in results))
+    means = {}
+    for system in dict.fromkeys(result["system"] for result in results):
+        mean = mean_of_all([value_of(find(results, system, name), f"R@{K}") for name in datasets])
+        if mean is not None:
+            means[system] = mean
+    return max(means, key=lambda system: means[system], default=None)
+
+
 def slice_tables(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """R@5 and PR@5 of every system by slice of the queries, per data set that has slices."""
     tables: dict[str, dict[str, Any]] = {}
@@ -144,29 +185,6 @@ def slice_tables(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, An
                 pair = [wording.percent(value_of({"metrics": entry}, metric)) for metric in (f"R@{K}", f"PR@{K}")]
                 row["cells"][result["system"]] = pair
     return tables
-
-
-def differences(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Paired differences in percent points, with interval and p where they were computed."""
-    rows = []
-    for record in records:
-        low, high = record.get("ci_low"), record.get("ci_high")
-        verdict = "" if low is None or high is None else "good" if low > 0 else "bad" if high < 0 else ""
-        p_values = {
-            name: wording.NOTHING if record.get(name) is None else wording.p_value(record[name])
-            for name in ("p", "p_holm")
-        }
-        rows.append(
-            dict(record)
-            | p_values
-            | {
-                "text": wording.signed(100 * record["difference"], 1),
-                "value": record["difference"],
-                "interval": wording.interval(low, high, digits=1, scale=100),
-                "verdict": verdict,
-            }
-        )
-    return rows
 
 
 def parameter_table(parameters: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:
