@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -70,7 +71,8 @@ def run(tmp_path: Path, *lines, split="train", **options) -> tuple[dict, list[di
     """Normalise the lines: card, query rows, passage rows, quarantine."""
     file = write_lines(tmp_path / "queries.jsonl", *lines)
     out = tmp_path / "out"
-    card = normalise("m2kr_any", split, queries=[file], out=out, **({"roots": "/images"} | options))
+    settings: dict[str, Any] = {"roots": "/images"} | options
+    card = normalise("m2kr_any", split, queries=[file], out=out, **settings)
     tables = [pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("queries", "passages")]
     quarantine = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
     assert json.loads((out / "card.json").read_text()) == card

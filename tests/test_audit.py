@@ -1,0 +1,221 @@
+"""Leaks between splits, near-duplicate pictures, hold-outs and the seen / unseen slices."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from retcap import plugins
+from retcap.retrieval.audit import FAIL_ON, Leak, audit, check
+from retcap.retrieval.holdout import gold_slices, hold_out, sample
+from retcap.retrieval.normalise import normalise
+from retcap.retrieval.perceptual import dhash_file, near_pairs
+
+
+def line(number: int, positives: list[str], image: str | None = None, question: str = "what?", name=None) -> dict:
+    texts = [f"text of {one}" for one in positives]
+    head = {"data_id": f"q{number}" if name is None else name, "question": question, "instruction": "Find:"}
+    image = f"i{number}.jpg" if image is None else image
+    return head | {"image_path": image, "passage_id": positives, "passage_text": texts, "answer": "x"}
+
+
+def folder(tmp_path: Path, split: str, lines: list[dict], corpus: list[str] = (), file: str | None = None) -> Path:  # type: ignore[assignment]
+    path = tmp_path / (file or f"{split}.jsonl")
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    passages = []
+    if corpus:
+        passages = [tmp_path / f"{split}_passages.jsonl"]
+        rows = [{"passage_id": one, "passage_text": f"text of {one}"} for one in corpus]
+        passages[0].write_text("".join(json.dumps(one) + "\n" for one in rows))
+    normalise("m2kr_any", split, queries=[path], passages=passages, roots=tmp_path, out=tmp_path / f"n_{split}")
+    return tmp_path / f"n_{split}"
+
+
+def test_clean_splits_have_no_failures(tmp_path):
+    splits = {
+        "train": folder(tmp_path, "train", [line(n, [f"P{n}"]) for n in range(5)]),
+        "test": folder(tmp_path, "test", [line(n, [f"P{n}"]) for n in range(10, 13)], ["P10", "P11", "P12"]),
+    }
+    report = audit(splits, dataset="m2kr_any")
+    assert report["failures"] == []
+    assert {name: found["count"] for name, found in report["pairs"]["train+test"].items()} == dict.fromkeys(
+        ("query_ids", "questions", "images", "golds", "passages", "texts", "query_file", "passage_file"), 0
+    )
+    check(report)
+
+
+def test_every_overlap_is_counted_with_share_and_examples(tmp_path):
+    train = [line(1, ["P1"]), line(2, ["P2"]), line(3, ["P3"])]
+    test = [
+        line(1, ["P9"], image="new.jpg"),  # same id
+        line(11, ["P2"], image="i2.jpg"),  # same picture, same question, same gold
+        line(12, ["P8"], image="i3.jpg", question="other?"),  # same picture, another question
+        line(13, ["P404"]),  # a gold that is in no corpus
+    ]
+    splits = {
+        "train": folder(tmp_path, "train", train),
+        "test": folder(tmp_path, "test", test, ["P9", "P2", "P8"]),
+    }
+    report = audit(splits, dataset="m2kr_any")
+    found = report["pairs"]["train+test"]
+    expected = {"query_ids": 1, "questions": 1, "images": 2, "golds": 1, "passages": 1, "texts": 1}
+    assert {name: found[name]["count"] for name in expected} == expected
+    assert found["images"]["share"] == 2 / 4
+    assert sorted(found["images"]["examples"]) == ["i2.jpg", "i3.jpg"]
+    assert found["questions"]["examples"] == ["i2.jpg | what?"]
+    assert report["splits"]["test"]["dangling_golds"] == 1
+    assert [(one["place"], one["check"]) for one in report["failures"]] == [
+        ("train+test", "query_ids"),
+        ("train+test", "questions"),
+    ]
+    with pytest.raises(Leak, match=r"(?s)m2kr_any leak.*train\+test: 1 query_ids.*1 questions.*audit\.fail_on"):
+        check(report)
+
+
+def test_the_published_okvqa_leak_is_named_and_forgiven(tmp_path):
+    lines = [line(n, [f"P{n}"]) for n in range(3)]
+    corpus = [f"P{n}" for n in range(3)]
+    splits = {
+        "valid": folder(tmp_path, "valid", lines, corpus),
+        "test": folder(tmp_path, "test", lines, corpus, file="okvqa_test.jsonl"),
+    }
+    assert {one["check"] for one in audit(splits, dataset="m2kr_okvqa")["failures"]} == set(FAIL_ON)
+    known = plugins.load("datasets", "m2kr_okvqa").KNOWN_LEAKS
+    report = audit(splits, dataset="m2kr_okvqa", known_leaks=known)
+    assert report["failures"] == []
+    same_file = [one for one in report["known_leaks"] if one["check"] == "query_file"]
+    assert same_file[0]["reason"] == "OKVQA publishes its test questions as validation: one file, two names."
+    assert report["pairs"]["valid+test"]["query_file"]["examples"] == ["okvqa_test.jsonl"]
+
+
+def test_unknown_checks_and_missing_roots_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown check query_id\. Known checks: query_ids, "):
+        audit({}, dataset="m2kr_any", fail_on=["query_id"])
+    with pytest.raises(ValueError, match="near_duplicate_bits needs the image roots"):
+        audit({}, dataset="m2kr_any", near_duplicate_bits=4)
+
+
+def texture(seed: int) -> Image.Image:
+    """A picture with structure at all scales."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 255, (8, 9, 3), dtype=np.uint8)).resize((96, 80), Image.Resampling.BICUBIC)
+
+
+def test_copies_and_near_duplicates_of_pictures_are_found_under_other_names(tmp_path):
+    texture(1).save(tmp_path / "i1.jpg")
+    texture(2).save(tmp_path / "i2.jpg")
+    (tmp_path / "copy.jpg").write_bytes((tmp_path / "i1.jpg").read_bytes())
+    texture(2).resize((60, 50)).save(tmp_path / "small.jpg", quality=60)
+    texture(3).save(tmp_path / "other.jpg")
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "i4.jpg")
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "flat.jpg")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    train = folder(tmp_path, "train", [line(1, ["P1"]), line(2, ["P2"]), line(4, ["P4"]), line(5, ["P5"])])
+    names = ["copy.jpg", "small.jpg", "other.jpg", "flat.jpg", "broken.jpg", "gone.jpg"]
+    test = folder(tmp_path, "test", [line(10 + n, ["P1"], image=name) for n, name in enumerate(names)], ["P1"])
+    splits = {"train": train, "test": test}
+    assert audit(splits, dataset="m2kr_any")["pairs"]["train+test"]["images"]["count"] == 0  # other names
+    report = audit(splits, dataset="m2kr_any", roots=tmp_path, near_duplicate_bits=6, fail_on=["near_images"])
+    found = report["pairs"]["train+test"]
+    assert found["images"]["count"] == 1
+    assert found["near_images"]["count"] == 2
+    assert found["near_images"]["examples"] == ["i1.jpg | copy.jpg", "i2.jpg | small.jpg"]
+    assert report["splits"]["test"]["missing_image_files"] == 1
+    assert [one["check"] for one in report["failures"]] == ["near_images"]
+    assert dhash_file(tmp_path / "broken.jpg") is None
+    assert dhash_file(tmp_path / "flat.jpg") is None
+
+
+def test_near_pairs_equal_the_plain_loop():
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 2**63, 23, dtype=np.uint64)
+    second = np.concatenate([first[3:8] ^ np.uint64(0b1011), rng.integers(0, 2**63, 11, dtype=np.uint64)])
+    plain = [(i, j) for i, a in enumerate(first) for j, b in enumerate(second) if bin(int(a) ^ int(b)).count("1") <= 3]
+    assert len(plain) == 5
+    assert near_pairs(first, second, bits=3, block=4).tolist() == [list(pair) for pair in plain]
+
+
+def split_rows(path: Path) -> list[dict]:
+    return pq.read_table(path / "queries.parquet").to_pylist()
+
+
+@pytest.fixture
+def train(tmp_path) -> Path:
+    rng = np.random.default_rng(3)
+    lines = [line(n, [f"P{rng.integers(40)}"], image=f"i{n % 150}.jpg") for n in range(300)]
+    lines.append(line(7, ["P1", "P2", "P3"], name="q7"))  # a repeated id, several positives
+    return folder(tmp_path, "train", lines)
+
+
+@pytest.mark.parametrize("by", ["passage", "image", "row"])
+def test_hold_out_shares_no_group_and_loses_no_row(tmp_path, train, by):
+    made = hold_out(train, rows=60, by=by, seed=0, out_train=tmp_path / "t", out_valid=tmp_path / "v")
+    kept, held = split_rows(tmp_path / "t"), split_rows(tmp_path / "v")
+    assert len(kept) + len(held) + made["dropped"] == 301
+    assert (made["train"], made["valid"]) == (len(kept), len(held))
+    asked = {(row["image"], row["question"]) for row in held} | {row["query_id"] for row in held}
+    dropped = (
+        301
+        - len(held)
+        - sum(not {(row["image"], row["question"]), row["query_id"]} & asked for row in split_rows(train))
+    )
+    assert made["dropped"] == dropped
+    assert 60 <= len(held) <= 60 + 15  # whole groups: at most one group more than asked
+    assert [row["row"] for row in held] == list(range(len(held)))
+    assert {row["split"] for row in held} == {"valid"}
+    groups = {
+        "passage": lambda row: row["positives"],
+        "image": lambda row: [row["image"]],
+        "row": lambda row: [row["query_id"]],
+    }[by]
+    drawn = {group for row in held for group in groups(row)}
+    left = {group for row in kept for group in groups(row)}
+    if by == "passage":  # a row with several positives may bring seen ones along; the drawn ones are gone from training
+        assert {row["positives"][0] for row in held if len(row["positives"]) == 1}.isdisjoint(left)
+    else:
+        assert drawn.isdisjoint(left)
+    assert audit({"train": tmp_path / "t", "valid": tmp_path / "v"}, dataset="m2kr_any")["failures"] == []
+
+
+def test_hold_out_depends_on_the_seed_only(tmp_path, train):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        hold_out(train, rows=50, by="passage", seed=seed, out_train=tmp_path / f"t{name}", out_valid=tmp_path / name)
+    first, again, other = (split_rows(tmp_path / name) for name in "abc")
+    assert first == again != other
+    assert (tmp_path / "a/card.json").read_bytes() == (tmp_path / "b/card.json").read_bytes()
+    assert json.loads((tmp_path / "a/card.json").read_text())["held_out"]["seed"] == 0
+
+
+def test_hold_out_refuses_to_take_more_than_half(tmp_path, train):
+    with pytest.raises(ValueError, match=r"holding out 290 rows by passage would take .* of 301 rows\. Ask for fewer"):
+        hold_out(train, rows=290, by="passage", seed=0, out_train=tmp_path / "t", out_valid=tmp_path / "v")
+    with pytest.raises(ValueError, match="by passage, image, row"):
+        hold_out(train, rows=10, by="entity", seed=0, out_train=tmp_path / "t", out_valid=tmp_path / "v")
+
+
+def test_sample_keeps_file_order_and_nests(tmp_path, train):
+    sample(train, rows=40, seed=5, out=tmp_path / "s40")
+    sample(train, rows=90, seed=5, out=tmp_path / "s90")
+    sample(train, rows=999, seed=5, out=tmp_path / "all")
+    small, large, everything = (split_rows(tmp_path / name) for name in ("s40", "s90", "all"))
+    assert (len(small), len(large), len(everything)) == (40, 90, 301)
+    order = [row["query_id"] + str(row["positives"]) for row in everything]
+    places = [order.index(row["query_id"] + str(row["positives"])) for row in large]
+    assert places == sorted(places)
+    assert {row["query_id"] for row in small} <= {row["query_id"] for row in large}
+
+
+def test_gold_slices_look_at_every_positive(tmp_path):
+    train = folder(tmp_path, "train", [line(1, ["P1", "P2"]), line(2, ["P3"])])
+    test = folder(tmp_path, "test", [line(5, ["P9", "P2"]), line(6, ["P9"]), line(7, ["P3"])], ["P9", "P2", "P3"])
+    counts = gold_slices(test / "queries.parquet", train / "queries.parquet", tmp_path / "slices.parquet")
+    assert counts == {"seen": 2, "unseen": 1}
+    rows = pq.read_table(tmp_path / "slices.parquet").to_pylist()
+    assert [(row["row"], row["query_id"], row["gold_seen"]) for row in rows] == [
+        (0, "q5", True),
+        (1, "q6", False),
+        (2, "q7", True),
+    ]

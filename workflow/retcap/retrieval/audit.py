@@ -1,0 +1,149 @@
+"""Do the splits of a data set leak into each other? Exact by id and content; near-duplicate pictures on request.
+
+    report = audit({"train": folder, "valid": folder, "test": folder}, fail_on=["query_ids", "questions"])
+    check(report)      raises when a named check found something
+
+Every folder is an output of `normalise` (or of `hold_out`). A pair of splits is checked for the same
+
+    query_ids       ids of queries
+    questions       pairs of picture and question (the path is the picture's name)
+    images          paths of query pictures, or their bytes when `roots` is given
+    golds           ids of positives: expected, and the reason for the slices "gold seen / unseen in training"
+    passages        ids of passages: expected where splits share a corpus
+    texts           passage texts
+    query_file, passage_file   SHA-256 of the published files
+    near_images     near-duplicate query pictures, with `near_duplicate_bits`
+
+and every split for `duplicate_ids`, `dangling_golds` (positives without a passage), `null_texts` and `blank_queries`.
+Known leaks, given as {"valid+test:query_file": "why"}, are reported with their reason and do not fail.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retcap.retrieval.contents import Contents, near_images, read_contents
+from retcap.retrieval.roots import Roots
+
+log = logging.getLogger(__name__)
+PAIR_CHECKS = (
+    "query_ids",
+    "questions",
+    "images",
+    "golds",
+    "passages",
+    "texts",
+    "query_file",
+    "passage_file",
+    "near_images",
+)
+SPLIT_CHECKS = ("duplicate_ids", "dangling_golds", "null_texts", "blank_queries")
+FAIL_ON = ("query_ids", "questions", "query_file")  # the overlaps that make a result worthless
+
+
+class Leak(ValueError):
+    """A check of `fail_on` found something that is no known leak."""
+
+
+def audit(
+    splits: Mapping[str, str | Path],
+    *,
+    dataset: str,
+    fail_on: Sequence[str] = FAIL_ON,
+    known_leaks: Mapping[str, str] | None = None,
+    roots: str | Path | Mapping[str, str | Path] | None = None,
+    near_duplicate_bits: int | None = None,
+) -> dict[str, Any]:
+    """Report on all splits and all pairs of them; `report["failures"]` names what `fail_on` forbids.
+
+    With `roots`, query pictures are compared by their bytes (every file is read once); `near_duplicate_bits` needs it.
+    """
+    unknown = sorted(set(fail_on) - set(PAIR_CHECKS) - set(SPLIT_CHECKS))
+    if unknown:
+        known = ", ".join((*PAIR_CHECKS, *SPLIT_CHECKS))
+        raise ValueError(f"audit.fail_on names the unknown check {', '.join(unknown)}. Known checks: {known}.")
+    if near_duplicate_bits is not None and roots is None:
+        raise ValueError(
+            "audit.near_duplicate_bits needs the image roots: pictures must be read. Give `roots` or leave it out."
+        )
+    image_roots = None if roots is None else Roots(roots)
+    contents = {name: read_contents(Path(folder), image_roots) for name, folder in splits.items()}
+    pairs = {f"{a}+{b}": overlaps(contents[a], contents[b]) for a, b in combinations(splits, 2)}
+    if near_duplicate_bits is not None and image_roots is not None:
+        for (a, b), found in zip(combinations(splits, 2), pairs.values(), strict=True):
+            found["near_images"] = near_images(contents[a], contents[b], image_roots, near_duplicate_bits)
+    report = {
+        "dataset": dataset,
+        "splits": {name: content.facts for name, content in contents.items()},
+        "pairs": pairs,
+        "compared_image_bytes": roots is not None,
+        "fail_on": list(fail_on),
+    }
+    findings = list(judge(report, known_leaks or {}))
+    report["known_leaks"] = [finding for finding in findings if finding["reason"]]
+    report["failures"] = [finding for finding in findings if not finding["reason"] and finding["check"] in fail_on]
+    for finding in findings:
+        log.info("%s %s: %s %s. %s", dataset, finding["place"], finding["count"], finding["check"], finding["reason"])
+    return report
+
+
+def overlaps(first: Contents, second: Contents) -> dict[str, dict[str, Any]]:
+    """For every check: how many distinct values both splits have, and the share of the second split's."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in first.hashes.items():
+        both = np.intersect1d(values, second.hashes[name], assume_unique=True)
+        total = len(second.hashes[name])
+        found[name] = {
+            "count": len(both),
+            "share": len(both) / total if total else 0.0,
+            "examples": second.names(name, both),
+        }
+    for name in ("query_file", "passage_file"):
+        same = sorted(first.files[name].keys() & second.files[name].keys())
+        found[name] = {
+            "count": len(same),
+            "share": float(bool(same)),
+            "examples": [second.files[name][key] for key in same],
+        }
+    return found
+
+
+def judge(report: Mapping[str, Any], known_leaks: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Every check that found something: where, how many, and the reason if it is a known leak (else an empty one)."""
+    for place, checks in report["pairs"].items():
+        for check, found in checks.items():
+            if found["count"]:
+                reason = known_leaks.get(f"{place}:{check}", "")
+                yield {"place": place, "check": check, "count": found["count"], "reason": reason}
+    for place, facts in report["splits"].items():
+        for check in SPLIT_CHECKS:
+            if facts[check]:
+                yield {
+                    "place": place,
+                    "check": check,
+                    "count": facts[check],
+                    "reason": known_leaks.get(f"{place}:{check}", ""),
+                }
+
+
+def check(report: Mapping[str, Any]) -> None:
+    """Raise Leak if the report has failures; the message names all of them."""
+    if not report["failures"]:
+        return
+    lines = [f"  {finding['place']}: {finding['count']} {finding['check']}" for finding in report["failures"]]
+    raise Leak(
+        f"The splits of {report['dataset']} leak into each other:\n"
+        + "\n".join(lines)
+        + "\nRepair the splits (see hold-out "
+        "in config/README.md), or take the check out of `audit.fail_on` and say so where you report the result."
+    )
+
+
+def write_report(report: Mapping[str, Any], path: Path) -> None:
+    """The report as JSON."""
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
