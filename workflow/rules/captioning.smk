@@ -60,6 +60,8 @@ rule prepare_captions:
         split=lookup("captioning/split", within=config),
         max_width_px=lookup("captioning/max_width_px", within=config),
         max_height_px=lookup("captioning/max_height_px", within=config),
+        download_to=lookup("captioning/download_to", within=config),
+        encoding=lookup("captioning/pack_encoding", within=config),
         code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
     message:
         "reading {input.csv}"
@@ -89,6 +91,8 @@ use rule prepare_captions as prepare_training_captions with:
         split="train",
         max_width_px=lookup("captioning/max_width_px", within=config),
         max_height_px=lookup("captioning/max_height_px", within=config),
+        download_to=lookup("captioning/download_to", within=config),
+        encoding=lookup("captioning/pack_encoding", within=config),
         code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
 
 

@@ -11,5 +11,4 @@ if TYPE_CHECKING:
 
 with job.start(snakemake) as run, Context() as context:
     references = list(files.read_items(snakemake.input.pairs)["references"])
-    tokenised = context.tokenised([], references)[1]
-    frequencies.write(frequencies.count_documents(tokenised), run.out.frequencies)
+    frequencies.write(frequencies.build(references, context), run.out.frequencies)

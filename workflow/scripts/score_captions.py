@@ -15,7 +15,7 @@ with job.start(snakemake) as run, Context(frequencies.read(snakemake.input.frequ
     about = outcome.read(snakemake.input.outcome)
     pairs, captions = files.read_items(snakemake.input.pairs), files.read_captions(snakemake.input.captions)
     if about["status"] == "failed":
-        result, table = outcome.not_scored(len(pairs), about["reason"])
+        result, table = scoring.not_scored(len(pairs), about["reason"]), scoring.empty_table()
     else:
         scores = scoring.score_captions(pairs, captions, snakemake.params.metrics, context)
         rng = np.random.default_rng(snakemake.params.seed)

@@ -8,7 +8,6 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.captioning import files
-from retcap.captioning.scoring import PROMISED
 
 KILLED = (
     "killed: the job ended without a word, most often because the machine or the job's memory limit ran out. "
@@ -39,16 +38,6 @@ def baseline(name: str) -> dict[str, Any]:
     """A baseline is made, not run; it has no model id."""
     head = {"model_name": name, "model_id": None, "kind": "baseline", "status": "completed", "reason": None}
     return head | {"seconds": 0.0}
-
-
-def not_scored(pairs: int, reason: str) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Scores of a failed model: every promised value null with the reason, and an empty table of items."""
-    why = f"The model failed: {reason}"
-    nulls = dict.fromkeys(PROMISED)
-    details = {name: {"value": None, "n": 0, "reason": why, "ci_low": None, "ci_high": None} for name in PROMISED}
-    counts = dict.fromkeys(files.STATUSES, 0) | {"failed": pairs}
-    scores = {"num_samples": pairs, "metrics": nulls, "raw_metrics": nulls, "details": details, "counts": counts}
-    return scores, pd.DataFrame({"item_id": pd.Series([], dtype=str)})
 
 
 def read(path: str | Path) -> dict[str, Any]:

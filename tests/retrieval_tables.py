@@ -1,0 +1,85 @@
+"""Small retrieval files for the scoring tests: queries and passages as they are in the data, rankings as row numbers."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from retcap.retrieval.answers import parse_answers
+from retcap.retrieval.dialects import answer_patterns, gold_keys, passage_key, plain_pseudo_recall, plain_recall
+from retcap.retrieval.scoring import score_hits
+
+ABOUT = {"system": "test", "dataset": "okvqa_mm", "revision": "main", "checkpoint": None}
+RANGES = pa.list_(pa.struct([("low", pa.float64()), ("high", pa.float64())]))
+
+
+def query_table(records: Sequence[dict[str, Any]]) -> pa.Table:
+    """Normalised queries from raw records: `answer` and `passage_id` in any form of the data files."""
+    parsed = [parse_answers(record.get("answer")) for record in records]
+    gold = [record.get("passage_id") for record in records]
+    listed = [one if isinstance(one, list) else [] if one is None else [one] for one in gold]
+    return pa.table(
+        {
+            "row": pa.array(range(len(records)), type=pa.int64()),
+            "query_id": pa.array([str(record.get("data_id", f"q{i}")) for i, record in enumerate(records)]),
+            "image": pa.array([record.get("image_path") for record in records], type=pa.string()),
+            "answers": pa.array([one.texts for one in parsed], type=pa.list_(pa.string())),
+            "numeric": pa.array([[{"low": a, "high": b} for a, b in one.ranges] for one in parsed], type=RANGES),
+            "positives": pa.array([[str(value) for value in one] for one in listed], type=pa.list_(pa.string())),
+            "answer_json": pa.array([json.dumps(record.get("answer")) for record in records]),
+            "positives_json": pa.array([json.dumps(one) for one in gold]),
+        }
+    )
+
+
+def passage_table(records: Sequence[tuple]) -> pa.Table:
+    """Passages from (id, text) or (id, text, image)."""
+    return pa.table(
+        {
+            "row": pa.array(range(len(records)), type=pa.int64()),
+            "passage_id": pa.array([str(record[0]) for record in records], type=pa.string()),
+            "text": pa.array([record[1] for record in records], type=pa.string()),
+            "image": pa.array([record[2] if len(record) > 2 else None for record in records], type=pa.string()),
+        }
+    )
+
+
+def hit_table(rankings: Sequence[Sequence[int]], queries: pa.Table, passages: pa.Table) -> pa.Table:
+    """Hits from corpus rows per query, best first."""
+    flat = [(query, rank, row) for query, rows in enumerate(rankings) for rank, row in enumerate(rows, start=1)]
+    query, rank, row = (np.array([one[i] for one in flat], dtype=np.int64) for i in range(3))
+    return pa.table(
+        {
+            "query_row": query,
+            "query_id": queries["query_id"].take(pa.array(query)),
+            "rank": rank.astype(np.int32),
+            "passage_row": row,
+            "passage_id": passages["passage_id"].take(pa.array(row)),
+            "score": pa.array((1 / rank).astype(np.float32)) if len(rank) else pa.array([], type=pa.float32()),
+        }
+    )
+
+
+def score(records, corpus, rankings, dialect="strict", ks=(1, 2, 3), **options) -> dict[str, Any]:
+    """The result of scoring such a world, without intervals."""
+    queries, passages = query_table(records), passage_table(corpus)
+    hits = hit_table(rankings, queries, passages)
+    return score_hits(queries, passages, hits, ks, dialect, about=ABOUT, **options).result
+
+
+def value(result: dict[str, Any], metric: str) -> float | None:
+    return result["metrics"][metric]["value"]
+
+
+def plain_scores(records, corpus, rankings, dialect, k) -> tuple[float, float | None]:
+    """(R@K, PR@K) of the file by the plain functions, query by query."""
+    recalls, pseudo = [], []
+    for number, (record, rows) in enumerate(zip(records, rankings, strict=True)):
+        keys = [passage_key(corpus[row][0], dialect) for row in rows]
+        recalls.append(plain_recall(gold_keys(record.get("passage_id"), dialect), keys, k, dialect))
+        patterns = answer_patterns(record.get("answer"), dialect, f"q{number}")
+        pseudo.append(plain_pseudo_recall(patterns, [(corpus[row][0], corpus[row][1]) for row in rows], k, dialect))
+    counted = [one for one in pseudo if one is not None]
+    return float(np.mean(recalls)), float(np.mean(counted)) if counted else None

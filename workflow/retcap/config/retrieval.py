@@ -1,0 +1,162 @@
+"""Configuration of the retrieval study."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from retcap.config.parts import (
+    BackbonePlugin,
+    Dataset,
+    Fraction,
+    NotNegative,
+    Positive,
+    PositiveNumber,
+    Section,
+    key,
+)
+
+SEED = "the TinyCLIP-ReT-2 study"
+WORLD = "results/data/m2kr_world/"
+
+
+class HoldOut(Section):
+    """Validation rows taken out of the training rows, where a data set has no validation split of its own."""
+
+    rows: Positive = key(5000, "training rows to hold out", "rows", SEED)
+    by: Literal["passage", "row"] = key("passage", "`passage`: whole entities, so that they are unseen; `row`: any row")
+
+
+class RetrievalSet(Section):
+    """Files of one M2KR data set; lists, because the releases are split in several files."""
+
+    train: list[str] = key([], "JSONL files of training queries", "paths")
+    valid: list[str] = key([], "JSONL files of validation queries; empty with `holdout`", "paths")
+    test: list[str] = key([], "JSONL files of test queries", "paths")
+    passages: list[str] = key([], "JSONL files of the corpus that test queries search", "paths")
+    valid_passages: list[str] = key([], "corpus of the validation queries; empty: the test corpus", "paths")
+    roots: str | dict[str, str] = key("", "folder of the images, or path prefix → folder", "path")
+    valid_limit: Positive | None = key(5000, "validation queries used; null: all", "queries", SEED)
+    holdout: HoldOut | None = key(None, "hold validation rows out of training; null: the set has its own")
+    weight: Annotated[float, Field(ge=0)] = key(1.0, "how often an epoch shows each training row", "", SEED)
+
+
+class BackboneChoice(Section):
+    """One CLIP backbone."""
+
+    plugin: BackbonePlugin = key("clip_open_clip", "`clip_open_clip` or `clip_hf`")
+    checkpoint: str = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
+    revision: str | None = key(None, "hub revision (commit)")
+
+
+class RetrieverChoice(Section):
+    """One retriever: a backbone and the settings of the recurrent cell."""
+
+    backbone: str = key("tiny", "name in retrieval.backbones")
+    layer_strategy: str = key("auto", "`auto`: floor(L·j/3) − 1 for j = 1, 2, 3; `explicit`; or a ReT-1 name", "", SEED)
+    cell: dict[str, Any] = key({}, "further fields of ReTConfig, such as hidden_size, num_queries, pooling")
+
+
+class TinyClip(Section):
+    """Contrastive pre-training of the small CLIP that serves the demo as backbone."""
+
+    steps: Positive = key(500, "optimiser steps", "steps")
+    batch_size: Positive = key(128, "image-text pairs per step", "pairs")
+    learning_rate: PositiveNumber = key(3e-3, "peak learning rate of AdamW")
+
+
+class RetrievalTraining(Section):
+    """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
+
+    epochs: PositiveNumber = key(8, "passes over the mixed training rows", "epochs")
+    max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps")
+    schedule_epochs: PositiveNumber | None = key(None, "horizon of warm-up and decay; null: epochs", "epochs")
+    per_device_batch_size: Positive = key(64, "pairs per device and step", "pairs", SEED)
+    gradient_accumulation: Positive = key(1, "batches per step", "batches", SEED)
+    chunk_size: Positive | None = key(None, "pairs per chunk of exact cached gradients; null: off", "pairs")
+    learning_rate: PositiveNumber = key(5e-4, "peak learning rate of AdamW")
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = key("cosine", "learning-rate schedule", "", SEED)
+    warmup_ratio: Fraction = key(0.1, "share of the schedule spent on warm-up", "", SEED)
+    weight_decay: Annotated[float, Field(ge=0)] = key(0.0, "of AdamW")
+    bf16: bool = key(False, "bfloat16 autocast")
+    tf32: bool = key(False, "TF32 matrix products on GPUs that have them")
+    symmetric_loss: bool = key(True, "mean of query→passage and passage→query")
+    positive_sets: bool = key(False, "another positive of a query is never its negative")
+    gather_negatives: bool = key(True, "negatives from all devices")
+    learn_temperature: bool = key(True, "train the logit scale")
+    freeze: list[Literal["text", "vision"]] = key([], "towers that stay as they are")
+    gradient_checkpointing: bool = key(False, "less memory, one more forward pass")
+    select_metric: str = key("R@10", "its mean over the sets selects the checkpoint and stops the run", "", SEED)
+    load_best: bool = key(True, "keep the selected checkpoint; false: the last one", "", SEED)
+    patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
+    threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
+    eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
+    save_steps: Positive = key(200, "steps between resumable checkpoints", "steps")
+    gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
+    workers: NotNegative = key(0, "data-loader processes per device", "processes")
+
+
+class Embedding(Section):
+    """Encoding of queries and passages."""
+
+    shards: Positive = key(2, "jobs per corpus", "shards")
+    batch_size: Positive = key(128, "items per batch", "items")
+    compute: Literal["fp32", "bf16", "fp16"] = key("fp32", "what the model computes in")
+    storage: Literal["float32", "float16"] = key("float32", "what is written")
+
+
+class Search(Section):
+    """Nearest-passage search."""
+
+    depth: Positive = key(100, "distinct passages kept per query", "passages")
+    memory_mb: Positive = key(1024, "budget of working memory", "MB")
+
+
+class Pack(Section):
+    """Images are decoded and resized once."""
+
+    side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px")
+    resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
+    encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
+
+
+class M2krWorld(Section):
+    """The generated M2KR world."""
+
+    seed: NotNegative = key(0, "seed of the world")
+
+
+def _world_sets() -> dict[str, RetrievalSet]:
+    return {}
+
+
+class Retrieval(Section):
+    """Study 1: image and question retrieve passages of text and image, on M2KR."""
+
+    datasets: dict[Dataset, RetrievalSet] = key({}, "data sets, by plugin name")
+    backbones: dict[str, BackboneChoice] = key({"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own")
+    retrievers: dict[str, RetrieverChoice] = key(
+        {"ret2": RetrieverChoice()}, "retrievers to train, by a name of your own"
+    )
+    baselines: list[Literal["random", "zero_shot", "untrained"]] = key(
+        ["random", "zero_shot", "untrained"], "rows beside the trained retrievers"
+    )
+    tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
+    pack: Pack = key(Pack(), "image pack")
+    training: RetrievalTraining = key(RetrievalTraining(), "training")
+    embedding: Embedding = key(Embedding(), "embedding")
+    search: Search = key(Search(), "search")
+    k: list[Positive] = key([1, 5, 10, 20, 50, 100], "cut-offs of R@k and PR@k", "", "FLMR, ReT")
+    dialect: Literal["strict", "flmr", "ret"] = key("strict", "scoring rules; see the documentation of the metrics")
+    bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
+    near_duplicates: bool = key(True, "audit near-duplicate images by perceptual hash")
+    examples: NotNegative = key(2, "example queries per data set in the report", "queries")
+
+    @model_validator(mode="after")
+    def _backbones_exist(self) -> "Retrieval":
+        for name, retriever in self.retrievers.items():
+            if retriever.backbone not in self.backbones:
+                known = ", ".join(self.backbones)
+                raise ValueError(
+                    f"retrievers.{name}.backbone: no backbone is named `{retriever.backbone}`. Known: {known}."
+                )
+        return self
