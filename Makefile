@@ -6,7 +6,7 @@ check: lint test
 lint:
 	uv run ruff check
 	uv run ruff format --check
-	uv run snakefmt --check Snakefile workflow
+	uv run snakefmt --check .
 	uv run pyright
 	uv run python -m retcap.config.files --check
 	uv run snakemake --lint
@@ -17,7 +17,7 @@ test:
 format:
 	uv run ruff check --fix
 	uv run ruff format
-	uv run snakefmt Snakefile workflow
+	uv run snakefmt .
 
 config:  # regenerate config/config.yaml, config/schema.json and the table of keys
 	uv run python -m retcap.config.files

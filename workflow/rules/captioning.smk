@@ -142,10 +142,10 @@ rule caption:
         "<logs>/caption/{captioner}.log",
     benchmark:
         "<benchmarks>/caption/{captioner}.tsv"
+    retries: 1
     conda:
         "../../envs/models.yaml"
     threads: 1
-    retries: 1
     resources:
         gpu=lambda wildcards: gpus(captioner_card("gpu")(wildcards)),
         mem_mb=lambda wildcards: captioner_card("mem_mb")(wildcards) if config["device"] == "cuda" else 4000,

@@ -1,4 +1,4 @@
-"""Helpers of the rule files: the resolved configuration, code digests, GPU counts."""
+"""What the rule files share, the resolved configuration, code digests and GPU counts."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def plugin_files(kind, names):
 
 
 def gpus(count):
-    """GPUs of a rule: none when the configuration runs on the CPU."""
+    """Number of GPUs to ask for; none when the configuration runs on the CPU."""
     return count if config["device"] == "cuda" else 0
 
 

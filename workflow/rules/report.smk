@@ -6,9 +6,9 @@ rule write_config:
         resolved="<results>/config.yaml",
     log:
         "<logs>/write_config.log",
+    localrule: True
     conda:
         "../../envs/report.yaml"
-    localrule: True
     threads: 1
     resources:
         mem_mb=500,
@@ -56,9 +56,9 @@ rule check:
         verdict="<results>/verdict.json",
     log:
         "<logs>/check.log",
+    localrule: True
     conda:
         "../../envs/data.yaml"
-    localrule: True
     threads: 1
     resources:
         mem_mb=500,
