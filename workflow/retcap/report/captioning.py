@@ -150,6 +150,6 @@ def _captions(path: Path) -> Rows:
     return {row["item_id"]: row for row in read_rows(path, ["item_id", "raw", "status"])}
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[float | int | None]) -> float | int | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None

@@ -28,9 +28,9 @@ class Difference:
 
     first: str
     second: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    value: float | int | None
+    low: float | int | None = None
+    high: float | int | None = None
 
     @property
     def text(self) -> str:

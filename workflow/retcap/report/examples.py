@@ -15,7 +15,7 @@ GROUPS = {
     "bad": "Lowest mean score over the models",
     "disagreement": "Largest spread between the models",
 }
-Scores = Mapping[str, Mapping[str, float]]  # system -> item id -> score
+Scores = Mapping[str, Mapping[str, float | int]]  # system -> item id -> score
 
 
 def choose(scores: Scores, images: Mapping[str, Any], amount: int) -> dict[str, list[str]]:
@@ -92,7 +92,9 @@ def _item(row: Mapping[str, Any], pack: ImagePack | None) -> dict[str, Any]:
     }
 
 
-def _line(name: str, row: Mapping[str, Any], score: float | None, top: float | None, baseline: bool) -> dict[str, Any]:
+def _line(
+    name: str, row: Mapping[str, Any], score: float | int | None, top: float | int | None, baseline: bool
+) -> dict[str, Any]:
     raw = row["raw"] if isinstance(row["raw"], str) else ""
     cleaned = row.get("cleaned")
     text = cleaned if isinstance(cleaned, str) else raw

@@ -102,7 +102,7 @@ def read_rows(
     return pq.read_table(path, columns=columns, filters=filters).to_pylist()
 
 
-def column(table: pd.DataFrame, name: str) -> dict[str, float]:
+def column(table: pd.DataFrame, name: str) -> dict[str, float | int]:
     """One column of an item table by item id; items without a value are left out."""
     values = zip(table["item_id"].tolist(), table[name].tolist(), strict=True)
     return {item: value for item, value in values if value is not None and value == value}

@@ -66,7 +66,7 @@ def config_text(path: Path) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-def _job(record: Mapping[str, Any], environments: Sequence[Mapping[str, str]], slowest: float) -> dict[str, Any]:
+def _job(record: Mapping[str, Any], environments: Sequence[Mapping[str, str]], slowest: float | int) -> dict[str, Any]:
     versions = record.get("versions") or {}
     seconds = record.get("seconds")
     return {

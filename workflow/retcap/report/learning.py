@@ -35,13 +35,13 @@ def curves(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     }
 
 
-def evaluation_series(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+def evaluation_series(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Metric -> validation set -> (step, percent), from log entries with keys such as `eval_<set>_R@10`.
 
     >>> evaluation_series([{"step": 5, "eval_macro_R@10": 0.5, "eval_oven_R@10": 0.25}])
     {'R@10': {'oven': [(5, 25.0)], 'macro': [(5, 50.0)]}}
     """
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for point in evaluations:
         for key in sorted(key for key in point if "@" in key and point[key] is not None):
             name, _, metric = key.removeprefix("eval_").rpartition("_")

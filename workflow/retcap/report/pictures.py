@@ -21,7 +21,7 @@ def open_pack(folder: Path | None) -> ImagePack | None:
     return ImagePack(folder)
 
 
-def keys_of(folder: Path | None, paths: Iterable[str]) -> dict[str, str]:
+def keys_of(folder: Path | None, paths: Iterable[str | None]) -> dict[str, str]:
     """Pack key of every path that was packed; a large pack is not read whole for the sake of a few pictures."""
     wanted = sorted({path for path in paths if isinstance(path, str)})
     if folder is None or not wanted:

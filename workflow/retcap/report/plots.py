@@ -15,6 +15,7 @@ from retcap.report.palette import DASHES, LIGHT, SERIES
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 LABEL_LIMIT_PX = 170
 POINTS_SHOWN = 400  # points per training curve; more cannot be seen and make the page heavy
+Point = tuple[float | int, float | int]  # JSON writes 1.0 as 1 at times, so every number here may be whole
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 INK, MUTED, GRID = LIGHT["ink"], LIGHT["muted"], LIGHT["grid"]
 
@@ -24,9 +25,9 @@ class Dot:
     """One row of a dot plot: a value with its interval."""
 
     name: str
-    value: float
-    low: float | None
-    high: float | None
+    value: float | int
+    low: float | int | None
+    high: float | int | None
     baseline: bool = False
 
 
@@ -35,10 +36,10 @@ class Gap:
     """R@K and PR@K of one data set with the floor and ceiling of PR@K, in percent."""
 
     name: str
-    recall: float
-    pseudo_recall: float
-    floor: float | None
-    ceiling: float | None
+    recall: float | int
+    pseudo_recall: float | int
+    floor: float | int | None
+    ceiling: float | int | None
 
 
 def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
@@ -65,7 +66,7 @@ def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
     return _svg((guides + bars + points).properties(width=225, height=alt.Step(21)), alt_text)
 
 
-def recall_curves(curves: Mapping[str, Mapping[int, float]], title: str, alt_text: str) -> Markup:
+def recall_curves(curves: Mapping[str, Mapping[int, float | int]], title: str, alt_text: str) -> Markup:
     """Recall in percent against K (logarithmic), one line per system."""
     records = [{"system": name, "k": k, "value": value} for name, curve in curves.items() for k, value in curve.items()]
     ks = sorted({record["k"] for record in records})
@@ -74,14 +75,14 @@ def recall_curves(curves: Mapping[str, Mapping[int, float]], title: str, alt_tex
     return _svg(_lines(records, list(curves), x, y).properties(width=250, height=170), alt_text)
 
 
-def training_curve(points: Sequence[tuple[float, float]], title: str, alt_text: str) -> Markup:
+def training_curve(points: Sequence[Point], title: str, alt_text: str) -> Markup:
     """One quantity over training steps, thinned by averaging neighbours."""
     records = [{"system": title, "step": step, "value": value} for step, value in _thin(points)]
     x, y = _step_axis(), alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
     return _svg(_lines(records, [title], x, y, legend=False, dots=False).properties(width=290, height=170), alt_text)
 
 
-def evaluation_curves(curves: Mapping[str, Sequence[tuple[float, float]]], title: str, alt_text: str) -> Markup:
+def evaluation_curves(curves: Mapping[str, Sequence[Point]], title: str, alt_text: str) -> Markup:
     """One quantity per evaluation and data set over training steps, in percent."""
     records = [
         {"system": name, "step": step, "value": value} for name, points in curves.items() for step, value in points
@@ -140,7 +141,7 @@ def _lines(records: list[dict], order: list[str], x: alt.X, y: alt.Y, legend: bo
     return lines + base.mark_point(filled=True, size=28, opacity=1) if dots else lines
 
 
-def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _thin(points: Sequence[Point]) -> list[Point]:
     width = -(-len(points) // POINTS_SHOWN)  # ceiling division: neighbours averaged into one point
     groups = (
         [points[start : start + width] for start in range(0, len(points), width)]

@@ -52,7 +52,7 @@ def read_results(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return results
 
 
-def value_of(result: Mapping[str, Any] | None, metric: str) -> float | None:
+def value_of(result: Mapping[str, Any] | None, metric: str) -> float | int | None:
     """One metric of a result as a fraction; None where it was not computed."""
     entry = ((result or {}).get("metrics") or {}).get(metric)
     return entry.get("value") if isinstance(entry, Mapping) else entry
@@ -209,7 +209,7 @@ def _cell(result: Mapping[str, Any] | None, metric: str) -> dict[str, str]:
     }
 
 
-def _floor(results: Sequence[Mapping[str, Any]], dataset: str, metric: str) -> float | None:
+def _floor(results: Sequence[Mapping[str, Any]], dataset: str, metric: str) -> float | int | None:
     floors = [(r.get("floors") or {}).get(metric) for r in results if r["dataset"] == dataset]
     return next((floor for floor in floors if floor is not None), None)
 
@@ -219,7 +219,7 @@ def _published(row: published.Published, datasets: Sequence[str], metrics: Seque
     return {"system": row.system, "source": row.source, "cells": cells}
 
 
-def mean_of_all(values: Sequence[float | None]) -> float | None:
+def mean_of_all(values: Sequence[float | int | None]) -> float | int | None:
     """Unweighted mean; None as soon as one value is missing, because a mean over fewer data sets misleads."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None

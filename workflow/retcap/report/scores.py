@@ -22,7 +22,7 @@ BASELINES = {
 class Cell:
     """One number of a table."""
 
-    value: float | None
+    value: float | int | None
     text: str
     interval: str = ""
     note: str = ""  # mark of the footnote that says why the number is absent
@@ -59,7 +59,7 @@ class System:
     def detail(self, metric: str) -> Mapping[str, Any]:
         return (self.record.get("details") or {}).get(metric) or {}
 
-    def value(self, metric: str) -> float | None:
+    def value(self, metric: str) -> float | int | None:
         value = (self.record.get("metrics") or {}).get(metric)
         return self.detail(metric).get("value") if value is None else value
 
@@ -157,7 +157,7 @@ def signatures(systems: Sequence[System]) -> list[dict[str, Any]]:
     return rows
 
 
-def _score(system: System, key: str, notes: Notes, best: float | None) -> Cell:
+def _score(system: System, key: str, notes: Notes, best: float | int | None) -> Cell:
     value, detail = system.value(key), system.detail(key)
     if value is None:
         mark = notes.mark(f"{title(key)}: {detail.get('reason') or 'no reason recorded'}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 NOTHING = "–"  # stands where a number is absent, so that an empty cell never looks like a forgotten one
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | int | None, digits: int = 3) -> str:
     """A number with a fixed count of decimals and a true minus sign.
 
     >>> number(0.14159), number(-0.02), number(None)
@@ -20,7 +20,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace("-", "−")
 
 
-def signed(value: float | None, digits: int = 3) -> str:
+def signed(value: float | int | None, digits: int = 3) -> str:
     """A difference, always with its sign.
 
     >>> signed(0.014), signed(-0.5, 1), signed(0.0)
@@ -30,7 +30,7 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"+{text}" if value is not None and value > 0 and float(text) != 0 else text
 
 
-def percent(fraction: float | None, digits: int = 1) -> str:
+def percent(fraction: float | int | None, digits: int = 1) -> str:
     """A fraction in percent, without the sign; the column says the unit.
 
     >>> percent(0.5512)
@@ -39,7 +39,7 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return number(None if fraction is None else 100 * fraction, digits)
 
 
-def interval(low: float | None, high: float | None, digits: int = 3, scale: float = 1.0) -> str:
+def interval(low: float | int | None, high: float | int | None, digits: int = 3, scale: float | int = 1.0) -> str:
     """A 95 % interval, or nothing when one side is unknown; a dash would be misread beside a minus sign.
 
     >>> interval(0.1, 0.25), interval(-0.1, 0.25)
@@ -51,7 +51,7 @@ def interval(low: float | None, high: float | None, digits: int = 3, scale: floa
     return f"{number(low * scale, digits)}{joint}{number(high * scale, digits)}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | int) -> str:
     """A p value, never written as zero.
 
     >>> p_value(0.0342), p_value(0.0001)
@@ -69,7 +69,7 @@ def count(value: int | float | None) -> str:
     return NOTHING if value is None else f"{int(value):,}".replace(",", "\u202f")
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float | int | None) -> str:
     """A time span in the two largest fitting units.
 
     >>> duration(3.21), duration(75), duration(8732)
@@ -85,7 +85,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def memory(megabytes: float | None) -> str:
+def memory(megabytes: float | int | None) -> str:
     """Memory in MB or GB.
 
     >>> memory(512.4), memory(20480)
