@@ -1,4 +1,4 @@
-"""Small retrieval files for the scoring tests: queries and passages as they are in the data, rankings as row numbers."""
+"""Small retrieval files for the scoring tests: queries and passages as in the data, rankings as row numbers."""
 
 import json
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from retcap import search, search_blocks
 from retcap.search_approximate import IndexSettings, compare_indexes, overlap
 from retcap.shards import Vectors, write_shard

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
+
 from retcap import stats
 
 DRAWS = 1000
@@ -41,6 +42,20 @@ def test_bootstrap_equals_the_plain_loop_with_an_uneven_last_chunk():
         picked = np.concatenate([values[codes == cluster] for cluster in range(11) for _ in range(draw[cluster])])
         plain.append(np.nanmean(picked))
     np.testing.assert_allclose(fast, plain, rtol=1e-12)  # fp64 sums in another order
+
+
+def test_all_columns_at_once_equal_one_by_one():
+    rng = np.random.default_rng(13)
+    values = rng.random((30, 4))
+    values[rng.random((30, 4)) < 0.4] = np.nan
+    values[1:, 3] = np.nan  # one item only: no interval
+    codes = np.repeat(np.arange(10), 3)
+    weights = stats.draw_weights(10, 50, rng)
+    together = stats.bootstrap_means(values, codes, weights)
+    for column, found in enumerate(together):
+        alone = stats.bootstrap(stats.mean_table(values[:, column]), codes, weights)
+        np.testing.assert_allclose(found, alone, rtol=1e-12)
+    assert np.isnan(together[3].low)
 
 
 def test_standard_error_matches_the_closed_form():
@@ -185,7 +200,9 @@ def test_two_systems_share_a_letter_exactly_when_not_separated(systems, data):
 
 
 def test_errors_name_the_remedy():
-    with pytest.raises((ValueError, TypeCheckError), match=r"(?i)one code per row|type-check"):  # shape checks come first
+    with pytest.raises(
+        (ValueError, TypeCheckError), match=r"(?i)one code per row|type-check"
+    ):  # shape checks come first
         stats.cluster_sums(np.zeros((3, 2)), np.zeros(4, dtype=np.int64), 1)
     with pytest.raises(ValueError, match="at least one cluster"):
         stats.draw_weights(0, 10, np.random.default_rng(0))

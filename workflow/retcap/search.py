@@ -45,7 +45,7 @@ def exact_search(
     queries: Vectors,
     passages: Vectors,
     depth: int,
-    memory_mb: float = 1024,
+    memory_mb: float | int = 1024,
     threads: int = 1,
     collapse: bool = True,
     gpu: bool | None = None,
@@ -83,7 +83,7 @@ def _search_block(
     passages: Vectors,
     target: int,
     fetch: int,
-    memory_mb: float,
+    memory_mb: float | int,
     collapse: bool,
     engine: Engine,
 ) -> list[_List]:
@@ -110,7 +110,7 @@ def _settle(
     passages: Vectors,
     target: int,
     size: int,
-    memory_mb: float,
+    memory_mb: float | int,
     collapse: bool,
     engine: Engine,
 ) -> list[_List | None]:

@@ -120,7 +120,7 @@ def build(settings: IndexSettings, stored: Float[np.ndarray, "N H"]) -> Any:
     """Train and fill one index. faiss seeds its k-means itself (1234), so equal input gives an equal index."""
     import faiss
 
-    index = faiss.index_factory(stored.shape[1], options(settings, stored), faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(stored.shape[1], options(settings, stored), faiss.METRIC_INNER_PRODUCT)
     if settings.kind == "hnsw":
         index.hnsw.efConstruction = settings.build_effort
     if not index.is_trained:

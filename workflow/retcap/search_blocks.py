@@ -25,7 +25,7 @@ class Budget(NamedTuple):
     gathered: int  # candidates scored again at once, per thread
 
     @classmethod
-    def of(cls, memory_mb: float, width: int, candidates: int, threads: int) -> "Budget":
+    def of(cls, memory_mb: float | int, width: int, candidates: int, threads: int) -> "Budget":
         """Sizes for vectors of `width` channels and `candidates` per query; an error where not one of each fits."""
         per_query = 8 * width + PER_CANDIDATE * candidates
         per_passage = 8 * width + 16  # fp32 copy and its squares; the full scan holds the same in fp64
@@ -40,7 +40,7 @@ class Budget(NamedTuple):
         return cls(*(int(size) for size in sizes))
 
     @staticmethod
-    def most_candidates(memory_mb: float, width: int) -> int:
+    def most_candidates(memory_mb: float | int, width: int) -> int:
         """The most candidates that fit for one query."""
         return max(0, int((memory_mb * MB / 2 - 8 * width) // PER_CANDIDATE))
 
@@ -48,7 +48,7 @@ class Budget(NamedTuple):
 class Engine:
     """faiss on a GPU where there is one, else on CPU threads. The thread count is put back on leaving."""
 
-    def __init__(self, threads: int, memory_mb: float, gpu: bool | None) -> None:
+    def __init__(self, threads: int, memory_mb: float | int, gpu: bool | None) -> None:
         import faiss
 
         self.faiss, self.threads, self.before = faiss, threads, faiss.omp_get_max_threads()
@@ -87,7 +87,7 @@ def use_gpu(wanted: bool | None) -> bool:
 
 
 def proposals(
-    queries: Float32[np.ndarray, "Q H"], passages: Vectors, size: int, memory_mb: float, engine: Engine
+    queries: Float32[np.ndarray, "Q H"], passages: Vectors, size: int, memory_mb: float | int, engine: Engine
 ) -> tuple[Float32[np.ndarray, "Q K"], Int64[np.ndarray, "Q K"], float]:
     """The `size` best candidates by fp32 score over all blocks, unordered, and the length of the longest passage."""
     step = Budget.of(memory_mb, passages.width, size, engine.threads).passages
@@ -122,7 +122,7 @@ Cut = Callable[[np.ndarray, np.ndarray, Vectors, int], np.ndarray]
 
 
 def scan(
-    queries: Float32[np.ndarray, "Q H"], passages: Vectors, target: int, memory_mb: float, cut: Cut
+    queries: Float32[np.ndarray, "Q H"], passages: Vectors, target: int, memory_mb: float | int, cut: Cut
 ) -> Iterator[tuple[Int64[np.ndarray, " K"], Float32[np.ndarray, " K"]]]:
     """Compare queries with every passage in fp64; `cut` orders (position, score) pairs and says which to keep.
 

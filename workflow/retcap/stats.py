@@ -89,6 +89,24 @@ def bootstrap(
     return _interval(float(statistic(sums.sum(axis=0))), statistic(resample(sums, weights)), level, _carriers(sums))
 
 
+def bootstrap_means(
+    values: Float[np.ndarray, "N M"],
+    codes: Int[np.ndarray, " N"],
+    weights: UInt16[np.ndarray, "R G"],
+    level: float = 0.95,
+) -> list[Interval]:
+    """`bootstrap` of the mean of every column at once (NaN = not counted): one matrix product for all of them."""
+    known = ~np.isnan(values)
+    totals = cluster_sums(np.where(known, values, 0.0), codes, weights.shape[1])
+    counts = cluster_sums(known.astype(np.float64), codes, weights.shape[1])
+    draws = mean(np.stack([resample(totals, weights), resample(counts, weights)], axis=-1))
+    points = mean(np.stack([totals.sum(axis=0), counts.sum(axis=0)], axis=-1))
+    carriers = (counts > 0).sum(axis=0)
+    return [
+        _interval(float(point), draws[:, column], level, int(carriers[column])) for column, point in enumerate(points)
+    ]
+
+
 def paired_difference(
     first: Float[np.ndarray, "N C"],
     second: Float[np.ndarray, "N C"],

@@ -1,0 +1,94 @@
+"""TREC files: what other programs read is what we wrote, and reading it back gives the same tables."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import retrieval_tables as world
+from retcap.retrieval import trec
+
+NAMES = ["WikiWeb_Prunus laurocerasus_1", "100 %", "a%20b", "a b", "tab\there", "\u00a0", "Ünï cödé", "Q1"]
+
+
+def files(scores=None, ids=None):
+    """Two passages per query over ids that break naive formats."""
+    records = [{"data_id": name, "passage_id": [NAMES[i], NAMES[i], "Q1"]} for i, name in enumerate(ids or NAMES)]
+    queries, passages = world.query_table(records), world.passage_table([(name, "text") for name in NAMES])
+    hits = world.hit_table([[(i + 1) % 8, i] for i in range(len(records))], queries, passages)
+    if scores is not None:
+        hits = hits.set_column(5, "score", pa.array(scores, type=pa.float32()))
+    return queries, passages, hits
+
+
+@given(st.text(min_size=1))
+def test_every_id_survives_and_is_one_field(name):
+    field = trec.escape(name)
+    assert trec.unescape(field) == name
+    assert field.split() == [field]
+    assert "%%" not in field
+
+
+def test_ids_that_look_alike_stay_different():
+    assert len({trec.escape(name) for name in NAMES}) == len(NAMES)
+    with pytest.raises(ValueError, match="empty id"):
+        trec.escape("")
+
+
+def test_run_round_trip(tmp_path):
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.random((8, 2)).astype(np.float32) - 3, axis=1)[:, ::-1].ravel()  # falling, and below zero
+    queries, passages, hits = files(scores)
+    trec.write_run(tmp_path / "run.trec", queries, hits, tag="retcap test")
+    lines = (tmp_path / "run.trec").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 16
+    assert all(len(line.split()) == 6 and line.endswith("retcap%20test") for line in lines)
+    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)  # also the last bit of every score
+
+
+def test_run_round_trip_keeps_tied_hits_in_order(tmp_path):
+    queries, passages, hits = files(np.zeros(16))
+    trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
+    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)
+    trec.write_run(tmp_path / "safe.trec", queries, hits, tag="t", tie_safe=True)
+    scores = [float(line.split()[4]) for line in (tmp_path / "safe.trec").read_text().splitlines()]
+    assert scores == [1.0, 0.5] * 8  # no tie is left for a tool to break
+
+
+def test_repeated_query_ids_stay_apart(tmp_path):
+    queries, passages, hits = files(np.tile([2, 1], 8), ids=["same"] * 3 + NAMES[3:])
+    assert trec.query_fields(queries)[1] == "same%%1"
+    trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
+    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)
+
+
+def test_qrels_round_trip(tmp_path):
+    queries, *_ = files()
+    trec.write_qrels(tmp_path / "qrels.trec", queries)
+    found = trec.read_qrels(tmp_path / "qrels.trec")
+    fields = trec.query_fields(queries)
+    assert len(found) == len(queries)
+    for row, gold in enumerate(queries["positives"].to_pylist()):
+        assert found[fields[row]] == list(dict.fromkeys(gold))  # each gold passage once
+
+
+def test_errors_name_file_and_line(tmp_path):
+    queries, passages, _ = files()
+    run = tmp_path / "run.trec"
+    run.write_text("Q1 Q0 Q1 1 0.5 t\nQ1 Q0 nowhere 2 0.4 t\n")
+    with pytest.raises(ValueError, match=r"run\.trec:2: passage 'nowhere' is not in the data"):
+        trec.read_run(run, queries, passages)
+    run.write_text("Q1 Q0 a b 1 0.5 t\n")
+    with pytest.raises(ValueError, match=r"run\.trec:1: 7 fields where 6 are expected"):
+        trec.read_run(run, queries, passages)
+
+
+def test_scores_of_a_round_trip_are_the_same(tmp_path):
+    queries, passages, hits = files(np.tile([2, 1], 8))
+    trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
+    again = trec.read_run(tmp_path / "run.trec", queries, passages)
+    before, after = (
+        world.score_hits(queries, passages, table, (1, 2), about=world.ABOUT).result for table in (hits, again)
+    )
+    assert before == after

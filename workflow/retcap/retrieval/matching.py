@@ -1,0 +1,202 @@
+"""Which of many patterns occur in which of many texts: substring search for all patterns in a few passes.
+
+Testing every (pattern, text) pair takes hours for a whole corpus (25,000 answers x 100,000 passages). Here the texts
+are joined into UTF-8 buffers, and the eight bytes at every position, read as one integer, are looked up in the table of
+all patterns of that length (1 to 8 bytes; longer ones by their first eight). What is found is compared in full, so the
+result is exactly that of `pattern in fold(text)`.
+
+>>> found = find(["zoo", "bear"], ["a zoo", None, "bearing", "zoo of bears"])
+>>> [found.rows(pattern).tolist() for pattern in range(2)]
+[[0, 3], [2, 3]]
+>>> find(["bear"], ["bearing", "the bear."], whole_words=True).rows(0).tolist()
+[1]
+"""
+
+import functools
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt64
+
+WIDTH = 8  # bytes read at once
+CHUNK = 2**22  # characters of text joined at once
+PIECE = 2**17  # positions looked up at once: their integers stay in the processor's cache
+TABLE_BITS = 20
+MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd, 2**64 / golden ratio: spreads the integers over the table (Knuth, 6.4)
+SEPARATOR = b"\xff"  # in no UTF-8 text, so no match runs from one text into the next
+
+
+class Occurrences:
+    """The texts each pattern occurs in: ascending row numbers without repeats."""
+
+    def __init__(self, patterns: int, texts: int, pairs: Int64[np.ndarray, " M"]) -> None:
+        """`pairs` holds pattern * texts + row, sorted, without repeats."""
+        self._starts = np.searchsorted(pairs, np.arange(patterns + 1) * texts)
+        self._rows = (pairs % texts).astype(np.int32) if texts else pairs.astype(np.int32)
+
+    def rows(self, pattern: int) -> np.ndarray:
+        """Rows of the texts that contain this pattern."""
+        return self._rows[self._starts[pattern] : self._starts[pattern + 1]]
+
+
+def find(
+    patterns: Sequence[str],
+    texts: Sequence[str | None],
+    fold: Callable[[str], str] = str,
+    *,
+    whole_words: bool = False,
+) -> Occurrences:
+    """Find all patterns in all texts, which are folded first; the patterns are taken as given. "" is in every text.
+
+    whole_words: no letter, figure, combining mark or underscore right before or after the match.
+    """
+    encoded = [pattern.encode("utf-8", "surrogatepass") for pattern in patterns]
+    groups = _groups(encoded)
+    empty = [number for number, pattern in enumerate(encoded) if not pattern]
+    present = np.array([row for row, text in enumerate(texts) if text is not None], dtype=np.int64)
+    found = [number * len(texts) + present for number in empty]
+    if groups:
+        found += [_in_chunk(groups, encoded, *chunk, len(texts), whole_words) for chunk in _chunks(texts, fold)]
+    pairs = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+    pairs.sort()
+    return Occurrences(len(encoded), len(texts), pairs)
+
+
+class _Group(NamedTuple):
+    """Patterns whose first `length` bytes are looked up together; `length` is 8 for all patterns of 8 bytes or more."""
+
+    mask: np.uint64
+    keys: UInt64[np.ndarray, " U"]  # distinct heads, sorted
+    table: Bool[np.ndarray, " T"]  # by hash: may a head have this hash?
+    members: list[list[int]]  # patterns by head
+
+
+def _groups(encoded: Sequence[bytes]) -> list[_Group]:
+    by_length: dict[int, dict[int, list[int]]] = {}
+    for number, pattern in enumerate(encoded):
+        if pattern:
+            head = int.from_bytes(pattern[:WIDTH], "little")
+            by_length.setdefault(min(len(pattern), WIDTH), {}).setdefault(head, []).append(number)
+    groups = []
+    for length, heads in sorted(by_length.items()):
+        keys = np.array(sorted(heads), dtype=np.uint64)
+        table = np.zeros(2**TABLE_BITS, dtype=bool)
+        table[_hash(keys)] = True
+        groups.append(_Group(np.uint64(2 ** (8 * length) - 1), keys, table, [heads[int(key)] for key in keys]))
+    return groups
+
+
+def _hash(keys: UInt64[np.ndarray, " U"]) -> np.ndarray:
+    return (keys * MIXER) >> np.uint64(64 - TABLE_BITS)
+
+
+def _chunks(texts: Sequence[str | None], fold: Callable[[str], str]) -> Iterator[tuple[int, list[str]]]:
+    """(row of the first text, folded texts); a null text becomes an empty one, in which nothing is found."""
+    first, size, some = 0, 0, []
+    for row, text in enumerate(texts):
+        some.append(fold(text) if text else "")
+        size += len(some[-1]) + 1
+        if size >= CHUNK:
+            yield first, some
+            first, size, some = row + 1, 0, []
+    if some:
+        yield first, some
+
+
+def _in_chunk(
+    groups: Sequence[_Group],
+    encoded: Sequence[bytes],
+    first: int,
+    texts: Sequence[str],
+    total: int,
+    whole_words: bool,
+) -> Int64[np.ndarray, " M"]:
+    """pattern * total + row of all matches in one chunk, without repeats."""
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    starts = np.cumsum([0] + [len(part) + 1 for part in parts])
+    data = SEPARATOR.join(parts) + SEPARATOR * (WIDTH + 1)
+    # every position's eight bytes as one little-endian integer: a view with a stride of one byte, nothing is copied
+    words = np.ndarray(shape=(len(data) - WIDTH + 1,), dtype="<u8", buffer=data, strides=(1,))
+    glue = _word_bytes(texts, data, starts) if whole_words else None
+    lengths = np.array([len(pattern) for pattern in encoded])
+    found = []
+    for group in groups:
+        pattern, position = _matches(group, encoded, words, data)
+        if glue is not None:
+            alone = ~glue[position - 1] & ~glue[position + lengths[pattern]]  # position -1 is the last, a separator
+            pattern, position = pattern[alone], position[alone]
+        row = np.searchsorted(starts, position, side="right") - 1 + first
+        pairs = np.sort(pattern * total + row)  # np.unique hashes, which is several times slower here
+        found.append(pairs[np.diff(pairs, prepend=-1) > 0])
+    return np.concatenate(found)
+
+
+def _matches(group: _Group, encoded: Sequence[bytes], words: np.ndarray, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(pattern, position) of every occurrence of the group's patterns."""
+    heads, positions = [], []
+    for start in range(0, len(words), PIECE):
+        here = words[start : start + PIECE] & group.mask
+        maybe = np.flatnonzero(group.table[_hash(here)])
+        head = np.searchsorted(group.keys, here[maybe])
+        head[head == len(group.keys)] = 0
+        sure = group.keys[head] == here[maybe]
+        heads.append(head[sure])
+        positions.append(maybe[sure] + start)
+    head, position = np.concatenate(heads), np.concatenate(positions)
+    counts = np.array([len(members) for members in group.members])
+    flat = np.array([number for members in group.members for number in members], dtype=np.int64)
+    first = np.cumsum(counts) - counts
+    times = counts[head]
+    offset = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    pattern, position = flat[np.repeat(first[head], times) + offset], np.repeat(position, times)
+    return _compare_tails(pattern, position, encoded, words, len(data))
+
+
+def _compare_tails(
+    pattern: np.ndarray, position: np.ndarray, encoded: Sequence[bytes], words: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the candidates that agree beyond their first eight bytes: eight at a time, the last eight overlapping."""
+    lengths = np.array([len(text) for text in encoded])
+    fits = position + lengths[pattern] <= size
+    pattern, position = pattern[fits], position[fits]
+    done_pattern, done_position, offset = [], [], WIDTH
+    while len(pattern):
+        longer = lengths[pattern] > offset
+        done_pattern.append(pattern[~longer])
+        done_position.append(position[~longer])
+        pattern, position = pattern[longer], position[longer]
+        shift = np.minimum(offset, lengths[pattern] - WIDTH)
+        distinct, place = np.unique(pattern, return_inverse=True)
+        wanted = [_window(encoded[number], offset) for number in distinct]
+        same = words[position + shift] == np.array(wanted, dtype=np.uint64)[place]
+        pattern, position = pattern[same], position[same]
+        offset += WIDTH
+    return np.concatenate([*done_pattern, pattern]), np.concatenate([*done_position, position])
+
+
+def _window(pattern: bytes, offset: int) -> int:
+    start = min(offset, len(pattern) - WIDTH)
+    return int.from_bytes(pattern[start : start + WIDTH], "little")
+
+
+def _word_bytes(texts: Sequence[str], data: bytes, starts: np.ndarray) -> Bool[np.ndarray, " N"]:
+    """For every byte of the joined texts: does it belong to a character that words are made of?"""
+    table = _word_characters()
+    glue = np.zeros(256, dtype=bool)
+    glue[:128] = table[:128]
+    flags = glue[np.frombuffer(data, dtype=np.uint8)]
+    for text, start in zip(texts, starts, strict=False):
+        if not text.isascii():
+            points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            sizes = 1 + (points >= 0x80).astype(int) + (points >= 0x800) + (points >= 0x10000)  # bytes in UTF-8
+            flags[start : start + sizes.sum()] = np.repeat(table[points], sizes)
+    return flags
+
+
+@functools.cache
+def _word_characters() -> Bool[np.ndarray, " C"]:
+    """Letters, figures, the underscore, and the combining marks that many scripts write vowels with."""
+    letters = (chr(point) for point in range(0x110000))
+    return np.array([c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" for c in letters])
