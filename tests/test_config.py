@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from retcap.config import Config, resolve
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
@@ -87,3 +88,9 @@ def test_a_missing_input_file_is_named_before_anything_runs(tmp_path: Path):
 def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
     with pytest.raises(ConfigError, match="experiment: string should match pattern"):
         resolve(raw(experiment=name))
+
+
+def test_values_of_the_command_line_come_as_text_and_are_understood():
+    given = {"train_csv": "null", "require_images": "false", "batch_size": "4"}
+    resolved = resolve(raw(captioning=given))["captioning"]
+    assert (resolved["train_csv"], resolved["require_images"], resolved["batch_size"]) == (None, False, 4)

@@ -53,7 +53,9 @@ class Captioning(Section):
     )
     images_root: str | None = key(None, "folder that image paths start from; null: the CSV's folder", "path")
     require_images: bool = key(True, "quarantine pairs without a readable image; false: keep them for the baselines")
-    download_to: str | None = key(None, "folder for pictures given by http address; null: never use the network", "path")
+    download_to: str | None = key(
+        None, "folder for pictures given by http address; null: never use the network", "path"
+    )
     pack_encoding: Literal["raw", "jpeg", "png"] = key("raw", "how decoded panoramas are stored; raw is fastest")
     columns: Columns = key(Columns(), "column names")
     split: str = key("test", "name of the split, for the record")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from retcap import plugins
 
@@ -33,3 +33,13 @@ class Section(BaseModel):
     """Base of all parts: unknown keys are errors, defaults are validated too."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_none(cls, values: Any) -> Any:
+        """Snakemake hands the values of `--config` on as text, also a null."""
+        return (
+            {name: None if value == "null" else value for name, value in values.items()}
+            if isinstance(values, dict)
+            else values
+        )

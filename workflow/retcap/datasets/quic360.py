@@ -113,7 +113,7 @@ def _delimiter(text: str, names: list[str]) -> str:
 def _place(file: Path, header: list[str], key: str, name: str) -> int:
     if name in header:
         return header.index(name)
-    near = difflib.get_close_matches(name.lower(), [found.lower() for found in header], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), [found.lower() for found in header], n=1, cutoff=0.6)
     hint = next((f" Did you mean `{found}`?" for found in header if [found.lower()] == near), "")
     raise ValueError(
         f"{file} has no column `{name}`.{hint} Columns found: {', '.join(header)}. "
