@@ -1,0 +1,181 @@
+"""Captions for all items with one model: batches by length, survives errors and full memory, resumes after a kill."""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from retcap.captioning.model import Captioner, Encoded
+from retcap.captioning.shards import Shards
+
+logger = logging.getLogger(__name__)
+
+BUCKET_TOKENS = 8  # prompts are batched with prompts of a similar length, so little is spent on padding
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+MEMORY_ADVICE = "Out of memory with a single item. Use a smaller model, fewer image pixels, or a GPU with more memory"
+
+Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
+Records = dict[int, dict]  # by place in the list of items
+
+
+def caption_all(
+    captioner: Captioner,
+    items: Sequence[Item],
+    pack: Mapping[str, np.ndarray],
+    *,
+    batch_size: int = 2,
+    max_new_tokens: int = 64,
+    resume_folder: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict]:
+    """One record per item, in the order given: item_id, raw, status, reason, seconds, tokens, capped, prompt.
+
+    status is "ok", "empty" (nothing but blanks came) or "failed" (reason says why, raw is ""). An item that fails never
+    harms its neighbours. With a resume_folder, finished batches are kept there: a later call with the same folder
+    generates only what is missing, and tries failed items again. The folder belongs to one checkpoint; the caller names
+    it by a hash of whatever else decides the captions.
+    """
+    twice = [item_id for item_id, count in Counter(item_id for item_id, _, _ in items).items() if count > 1]
+    if twice:
+        raise ValueError(f"Item id {twice[0]} occurs more than once among {len(items)} items. Ids have to be unique.")
+    start = time.perf_counter()
+    shards = Shards(resume_folder, {**captioner.description(), "max_new_tokens": max_new_tokens})
+    kept = len(shards.done)
+    for bucket in plan(captioner, items, batch_size):
+        run = _Run(captioner, items, pack, max_new_tokens, limit=batch_size)
+        for batch in bucket:
+            missing = [place for place in batch if items[place][0] not in shards.done]
+            if missing:
+                made = run.batch(missing)
+                shards.commit([made[place] for place in missing])
+            if progress is not None:
+                progress(sum(item_id in shards.done for item_id, _, _ in items), len(items))
+    records = [shards.done[item_id] for item_id, _, _ in items]
+    _log(captioner, records, kept, time.perf_counter() - start)
+    return records
+
+
+def plan(captioner: Captioner, items: Sequence[Item], batch_size: int) -> list[list[list[int]]]:
+    """Buckets of similar prompt length, longest first, each cut into batches of places in `items`.
+
+    Within a bucket the queries of one image are neighbours, so that it is preprocessed once. Nothing depends on the
+    order of `items`, nor on what is finished already: a resumed run meets the same batches.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}. It has to be 1 or more.")
+    buckets: dict[int, list[int]] = {}
+    for place, (_, query, _) in enumerate(items):
+        tokens = len(captioner.tokenizer(query, add_special_tokens=False)["input_ids"])
+        buckets.setdefault(tokens // BUCKET_TOKENS, []).append(place)
+    result = []
+    for _, places in sorted(buckets.items(), reverse=True):
+        places.sort(key=lambda place: (str(items[place][2]), items[place][1], items[place][0]))
+        result.append([places[first : first + batch_size] for first in range(0, len(places), batch_size)])
+    return result
+
+
+@dataclass
+class _Run:
+    """Generation within one bucket. `limit` is the batch size in force: once halved, it stays so for the bucket."""
+
+    captioner: Captioner
+    items: Sequence[Item]
+    pack: Mapping[str, np.ndarray]
+    max_new_tokens: int
+    limit: int
+
+    def batch(self, places: list[int]) -> Records:
+        """Records of these items, whatever happens to some of them."""
+        ready, records = [], {}
+        for place in places:
+            begin = time.perf_counter()
+            try:
+                ready.append((place, self._encode(place), time.perf_counter() - begin))
+            except Exception as error:
+                records[place] = self._failed(place, error)
+        waiting = deque(ready)
+        while waiting:
+            piece = [waiting[place] for place in range(min(self.limit, len(waiting)))]
+            done, error = self._attempt(piece)
+            if error is not None and len(piece) > 1 and is_out_of_memory(error):
+                self.limit = len(piece) // 2
+                logger.warning("out of memory with %d items at a time, going on with %d", len(piece), self.limit)
+                continue
+            if error is not None and len(piece) > 1:
+                logger.warning("a batch of %d failed (%s), trying its items one by one", len(piece), reason(error))
+                done = {place: record for one in piece for place, record in self._alone(one).items()}
+            elif error is not None:
+                done = {piece[0][0]: self._failed(piece[0][0], error)}
+            records |= done
+            for _ in piece:
+                waiting.popleft()
+        return records
+
+    def _encode(self, place: int) -> Encoded:
+        _, query, key = self.items[place]
+        if not isinstance(key, str):
+            raise LookupError("the image file is missing or broken")
+        return self.captioner.encode(query, self.pack[key], key)
+
+    def _alone(self, one: tuple[int, Encoded, float]) -> Records:
+        done, error = self._attempt([one])
+        return done if error is None else {one[0]: self._failed(one[0], error)}
+
+    def _attempt(self, piece: list[tuple[int, Encoded, float]]) -> tuple[Records, Exception | None]:
+        """Records, or the error. The error comes back without its traceback, which would hold the batch's memory."""
+        begin = time.perf_counter()
+        try:
+            captions = self.captioner.generate([encoded for _, encoded, _ in piece], self.max_new_tokens)
+        except Exception as error:
+            if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+                raise  # the device is unusable from here on: every later item would fail for this one's fault
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return {}, error.with_traceback(None)
+        each = (time.perf_counter() - begin) / len(piece)
+        records = {}
+        for (place, _, encoding), caption in zip(piece, captions, strict=True):
+            status = "ok" if caption.text else "empty"
+            numbers = {"seconds": round(encoding + each, 6), "tokens": caption.tokens, "capped": caption.capped}
+            records[place] = self._record(place, raw=caption.text, status=status, reason=None, **numbers)
+        return records, None
+
+    def _failed(self, place: int, error: Exception) -> dict:
+        logger.error("item %s failed: %s", self.items[place][0], reason(error))
+        cause = f"{MEMORY_ADVICE} ({reason(error)})" if is_out_of_memory(error) else reason(error)
+        return self._record(place, raw="", status="failed", reason=cause, seconds=0.0, tokens=0, capped=False)
+
+    def _record(self, place: int, **fields) -> dict:
+        item_id, query, _ = self.items[place]
+        try:
+            prompt = self.captioner.prompt(query)
+        except ValueError:
+            prompt = ""  # a query that cannot be asked: its reason is in the record
+        return {"item_id": item_id, **fields, "prompt": prompt}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU, where torch has no error class for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in NO_MEMORY)
+
+
+def reason(error: BaseException) -> str:
+    """One line: kind and message of an error."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _log(captioner: Captioner, records: list[dict], kept: int, seconds: float) -> None:
+    count = Counter(record["status"] for record in records)
+    capped = sum(record["capped"] for record in records)
+    logger.info(
+        "%s: %d items, %d ok, %d empty, %d failed, %d cut at the token limit, %d kept from before, %.1f s",
+        *(captioner.plugin.CARD.name, len(records)),
+        *(count["ok"], count["empty"], count["failed"], capped, kept, seconds),
+    )

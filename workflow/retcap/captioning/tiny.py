@@ -1,0 +1,96 @@
+"""Parts of tiny checkpoints: a tokenizer trained on the spot, an initialisation that learns in seconds, saving.
+
+A tiny checkpoint has the real architecture and the real files, so everything that runs on it runs on the real one.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from retcap.captioning.prompts import PROMPT_SETS
+
+VOCABULARY = 800  # 256 bytes, the special tokens, and merges for the words of a small caption world
+GRID_STD = 0.5  # of row and column parts of position embeddings: places have to be told apart from the start
+EMBEDDING_STD = 0.3  # with weights of unit gain, what lets a width of 64 learn shapes as well as colours
+
+
+def train_tokenizer(corpus: list[str], special: list[str], *, frame: str = "", begin: str | None = None, **named):
+    """Byte-level BPE tokenizer of at most VOCABULARY entries; `special` come first, in order.
+
+    frame: text that the model's template puts around every request; it and the prompt sets become short too.
+    begin: token put in front of every text. named: roles such as eos_token="</s>", or `extra_special_tokens` as a
+    dict from a processor's attribute name to the token.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # a set underneath: its order differs between processes
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    prompts = [text.replace("{query}", "") for text in PROMPT_SETS.values()]
+    core.train_from_iterator([*corpus, *[frame, *prompts] * len(corpus)], trainer)
+    if begin is not None:
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A", special_tokens=[(begin, core.token_to_id(begin))]
+        )
+    named = {"model_max_length": 4096, "padding_side": "left", **named}
+    return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **named)
+
+
+def build_model(model_class, config, seed: int, keep: tuple[str, ...] = ()) -> nn.Module:
+    """A random model of the configuration, drawn from `seed` alone; the caller's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config)
+    redraw(model, torch.Generator().manual_seed(seed), keep)
+    return model.eval()
+
+
+@torch.no_grad()
+def redraw(model: nn.Module, generator: torch.Generator, keep: tuple[str, ...] = ()) -> None:
+    """Weights of linear layers and convolutions anew from N(0, 1/fan_in), embeddings from N(0, EMBEDDING_STD^2).
+
+    The library's 0.02 suits widths of thousands; at width 64 signals die out and shapes are never learned.
+    keep: name prefixes of modules to leave alone (T5's attention is unscaled and wants the library's draw).
+    """
+    for name, module in model.named_modules():
+        if name.startswith(keep) if keep else False:
+            continue
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0.0, fan_in**-0.5, generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, nn.Embedding):
+            module.weight.normal_(0.0, EMBEDDING_STD, generator=generator)
+        for own, parameter in module.named_parameters(recurse=False):
+            if own in {"class_embedding", "query_tokens", "position_embedding", "cls_token"}:
+                parameter.normal_(0.0, EMBEDDING_STD, generator=generator)
+    model.tie_weights()
+
+
+@torch.no_grad()
+def lay_out(positions: nn.Embedding, seed: int) -> None:
+    """Position embeddings of a square grid of patches, after one for the class token, as row part plus column part.
+
+    Drawn apart, every place of the grid would have to be learned by itself, and "left" would mean four unrelated ones.
+    """
+    count, width = positions.weight.shape
+    side = math.isqrt(count - 1)
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = (torch.empty(side, width).normal_(0.0, GRID_STD, generator=generator) for _ in range(2))
+    positions.weight[1:] = (rows[:, None] + columns[None, :]).reshape(side * side, width)
+
+
+def save(folder: str | Path, model: nn.Module, processor) -> None:
+    """Write model and processor as one checkpoint folder that `from_pretrained` reads."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, safe_serialization=True)
+    processor.save_pretrained(folder)
