@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 import torch
 from ret_world import source, tiny_model, write_rows, write_world
 
-from retcap.retriever import data, loss, sampler, tokens
+from retcap.retriever import collator, data, loss, sampler, tokens
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +122,9 @@ def test_head_is_read_again_when_it_is_too_short():
             mask = torch.tensor([[int(at < length) for at in range(4)] for length in lengths])
             return mask * 9, mask
 
-    text = " ".join(["w" * 30] * 5)
+    text = " ".join(["w" * 20] * 5)
     assert len(tokens._ids([text], WordTokenizer())[0]) == 4
-    assert seen == ["w" * 30, text]
+    assert seen == ["w" * 20, text]
 
 
 def test_table_on_disk_equals_table_in_memory(world, tokenizer, tmp_path):
@@ -186,7 +187,7 @@ def test_rows_of_several_sets_follow_each_other(prepared):
 def test_collator_pads_and_masks(prepared):
     (part,), _ = prepared
     rows = data.TrainingRows([part], seed=2)
-    batch = data.Collator(padding_id=0, positive_sets=True)([rows[0, row, 0] for row in (0, 1, 2, 3)])
+    batch = collator.Collator(padding_id=0, positive_sets=True)([rows[0, row, 0] for row in (0, 1, 2, 3)])
     query = batch["query"]
     assert query["pixels"].shape == (4, 16, 16, 3)
     assert query["pixels"].dtype == torch.uint8
@@ -196,12 +197,12 @@ def test_collator_pads_and_masks(prepared):
     assert batch["codes"].shape == (4,)
     assert batch["positives"].shape == (4, 2)
     assert batch["positives"][1:, 1].tolist() == [loss.NO_PASSAGE] * 3
-    assert data.Collator(0)([rows[0, 3, 0]] * 2)["query"]["pixels"] is None
+    assert collator.Collator(0)([rows[0, 3, 0]] * 2)["query"]["pixels"] is None
 
 
 def test_images_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match=r"2 sizes in one batch.*mode `cover` or `squash`"):
-        tokens.stack_images([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)])
+        collator.stack_images([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)])
 
 
 def rewrite(world: Path, folder: Path, change) -> dict:
@@ -268,3 +269,29 @@ def test_prepared_data_follow_their_files(world, tokenizer, tmp_path):
     queries = pq.read_table(files["queries"]).to_pylist()
     write_rows(Path(files["queries"]), queries[:20])
     assert prepare_one(files, tokenizer, tmp_path / "data")[1]["world"]["rows"] == 20
+
+
+def test_tokenising_by_processes_changes_nothing(world, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokens, "CHUNK", 5)
+    tables = []
+    for workers in (1, 3):
+        batches = tokens.read(world / "queries.parquet", "query", tokens.image_keys(world / "pack"))
+        tables.append(tokens.TokenTable.from_chunks(tokens.tokenise(batches, tokenizer, workers)))
+    assert len(tables[1]) == 37
+    for name in ("tokens", "starts", "has_text", "keys"):
+        assert np.array_equal(getattr(tables[0], name), getattr(tables[1], name)), name
+
+
+def test_reading_ahead_is_bounded():
+    """Texts of a million rows must not wait in memory for a slow worker."""
+    taken = []
+
+    def items():
+        for item in range(50):
+            taken.append(item)
+            yield item
+
+    with ThreadPoolExecutor(2) as pool:
+        for result in tokens.in_order(pool, lambda item: item * 2, items(), window=4):
+            assert len(taken) <= result // 2 + 5
+    assert len(taken) == 50

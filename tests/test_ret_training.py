@@ -15,7 +15,7 @@ import pytest
 import torch
 from ret_world import job, tiny_model, write_world
 from safetensors.torch import load_file
-from transformers import TrainerControl, TrainerState
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from retcap.retriever import loss, trainer, training
@@ -56,7 +56,7 @@ def test_pace_never_saves_before_a_pending_evaluation():
     steps = {}
     for step in range(1, 13):
         control = Pace(evaluate_every=5, save_every=2, last_step=12).on_step_end(
-            None, TrainerState(global_step=step), TrainerControl()
+            TrainingArguments(), TrainerState(global_step=step), TrainerControl()
         )
         steps[step] = "".join(
             letter

@@ -17,13 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from retcap.images import ImagePack
 from retcap.retriever import tokens
-from retcap.retriever.loss import NO_PASSAGE
+from retcap.retriever.collator import image_of
 from retcap.retriever.sampler import Key, draw
 
 log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ class Prepared:
     def item(self, table: tokens.TokenTable, row: int) -> tuple[np.ndarray, bool, np.ndarray | None]:
         """Token ids, text mask, image or None."""
         ids, has_text, key = table[row]
-        return ids, has_text, tokens.image_of(self.pack, key)
+        return ids, has_text, image_of(self.pack, key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Prepared, self._made_of
@@ -94,34 +92,9 @@ class TrainingRows(Dataset):
         }
 
 
-class Collator:
-    """Joins examples to one batch: padded tokens, uint8 images, masks, passage codes, positive sets if asked for."""
-
-    def __init__(self, padding_id: int, positive_sets: bool = False):
-        self.padding_id, self.positive_sets = padding_id, positive_sets
-
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = {side: self.side([row[side] for row in examples]) for side in ("query", "passage")}
-        batch["codes"] = torch.tensor([row["code"] for row in examples])
-        if self.positive_sets:
-            batch["positives"] = tokens.pad([row["positives"] for row in examples], NO_PASSAGE)[0]
-        return batch
-
-    def side(self, items: list[tuple[np.ndarray, bool, np.ndarray | None]]) -> dict[str, Tensor | None]:
-        """Inputs of one side; `pixels` is None when no row has an image."""
-        ids, has_text, images = zip(*items, strict=True)
-        input_ids, attention_mask = tokens.pad(ids, self.padding_id)
-        pixels, image_mask = tokens.stack_images(images)
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "pixels": pixels,
-            "text_mask": torch.tensor(has_text),
-            "image_mask": image_mask,
-        }
-
-
-def prepare(sources: list[Source], folder: Path, tokenizer: Any) -> tuple[list[Prepared], dict[str, dict[str, int]]]:
+def prepare(
+    sources: list[Source], folder: Path, tokenizer: Any, workers: int = 1
+) -> tuple[list[Prepared], dict[str, dict[str, int]]]:
     """Write the memory-mapped form of all sets to `folder` (unless it is there already) and open it; counts per set.
 
     Left out and counted: positives that have neither text nor image (they would teach the model a constant), and
@@ -135,7 +108,9 @@ def prepare(sources: list[Source], folder: Path, tokenizer: Any) -> tuple[list[P
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         codes: dict[str, int] = {}  # the same id in two sets is the same passage, as in ReT's joint training
-        counts = {source.name: _prepare_one(source, partial / source.name, tokenizer, codes) for source in sources}
+        counts = {
+            source.name: _prepare_one(source, partial / source.name, tokenizer, codes, workers) for source in sources
+        }
         (partial / "about.json").write_text(json.dumps({"stamp": stamp, "counts": counts}))
         partial.rename(folder)
     return [Prepared(folder / source.name, source.pack) for source in sources], json.loads(about.read_text())["counts"]
@@ -146,7 +121,7 @@ def _stamp(file: str) -> list[str | int]:
     return [file, status.st_size, status.st_mtime_ns]
 
 
-def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, int]) -> dict[str, int]:
+def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, int], workers: int) -> dict[str, int]:
     started = time.perf_counter()
     folder.mkdir(parents=True)
     keys = tokens.image_keys(source.pack)
@@ -157,9 +132,9 @@ def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, 
             ids.extend(batch.ids)
             yield batch
 
-    table = tokens.TokenTable.write(folder / "passages", tokens.tokenise(passages(), tokenizer))
+    table = tokens.TokenTable.write(folder / "passages", tokens.tokenise(passages(), tokenizer, workers))
     queries = tokens.read(source.queries, "query", keys)
-    tokens.TokenTable.write(folder / "queries", tokens.tokenise(queries, tokenizer))
+    tokens.TokenTable.write(folder / "queries", tokens.tokenise(queries, tokenizer, workers))
     place = {passage: row for row, passage in reversed(list(enumerate(ids)))}  # of repeated ids the first row counts
     np.save(folder / "codes.npy", np.array([codes.setdefault(passage, len(codes)) for passage in ids], np.int32))
     counts = _join(source, folder, place, empty=~table.has_text & (table.keys == tokens.NO_KEY))

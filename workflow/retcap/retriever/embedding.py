@@ -57,6 +57,7 @@ def embed(
 
     `dtype` is what the model computes in, `storage` what is written: unit vectors lose about 5e-4 per component in
     float16, and bfloat16 is no NumPy type. `about` (model hash, data hash) goes into the metadata of the ids file.
+    `threads` processes tokenise, then as many threads prepare batches.
     """
     started = time.perf_counter()
     rows = shard_range(pq.ParquetFile(parquet).metadata.num_rows, shard, shards)
@@ -67,7 +68,7 @@ def embed(
             ids.extend(batch.ids)
             yield batch
 
-    table = tokens.TokenTable.from_chunks(tokens.tokenise(batches(), model.tokenizer))
+    table = tokens.TokenTable.from_chunks(tokens.tokenise(batches(), model.tokenizer, threads))
     prepared = time.perf_counter() - started
     encoder = Encoder(
         model, side, ImagePack(pack) if pack else None, batch_size=batch_size, precision=dtype, threads=threads

@@ -3,12 +3,11 @@
 Letters: B rows of a batch, U distinct images of a batch, H size of a vector.
 """
 
-import itertools
 import logging
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from retcap.backbones._tower import TowerOutput
 from retcap.images import ImagePack
 from retcap.retriever import tokens
+from retcap.retriever.collator import image_of, pad, stack_images
 
 log = logging.getLogger(__name__)
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -80,7 +80,9 @@ class Encoder:
         self.model.eval()
         try:
             with ThreadPoolExecutor(self.threads) as pool:
-                for batch, inputs in self._ahead(pool, table, plan(table, rows, self.batch_size)):
+                batches = plan(table, rows, self.batch_size)
+                ahead = tokens.in_order(pool, partial(self._inputs, table), batches, window=self.threads)
+                for batch, inputs in zip(batches, ahead, strict=True):  # made by threads while the model is at work
                     yield from self._encode(table, batch, inputs)
         finally:
             self.model.train(was_training)
@@ -99,31 +101,16 @@ class Encoder:
             raise ValueError("There is no row to encode.")
         return vectors
 
-    def _ahead(
-        self, pool: ThreadPoolExecutor, table: tokens.TokenTable, batches: Sequence[np.ndarray]
-    ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Batches with their inputs, prepared by threads while the model works on earlier ones."""
-        source = iter(batches)
-        pending = deque(
-            (batch, pool.submit(self._inputs, table, batch)) for batch in itertools.islice(source, self.threads)
-        )
-        while pending:
-            batch, inputs = pending.popleft()
-            pending.extend((later, pool.submit(self._inputs, table, later)) for later in itertools.islice(source, 1))
-            yield batch, inputs.result()
-
     def _inputs(self, table: tokens.TokenTable, batch: np.ndarray) -> dict[str, Any]:
         ids, has_text, keys = zip(*(table[row] for row in batch), strict=True)
-        input_ids, attention_mask = tokens.pad(ids, self.padding_id)
+        input_ids, attention_mask = pad(ids, self.padding_id)
         distinct = list(dict.fromkeys(key for key in keys if key)) if self.pack is not None else []
         inputs: dict[str, Any] = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "text_mask": torch.tensor(has_text),
             "image_mask": torch.tensor([bool(distinct) and key is not None for key in keys]),
-            "pixels": tokens.stack_images([tokens.image_of(self.pack, key) for key in distinct])[0]
-            if distinct
-            else None,
+            "pixels": stack_images([image_of(self.pack, key) for key in distinct])[0] if distinct else None,
         }
         number = {key: at for at, key in enumerate(distinct)}
         inputs["image_index"] = torch.tensor([number.get(key, 0) for key in keys])

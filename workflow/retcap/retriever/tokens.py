@@ -4,24 +4,27 @@ A training run shows each text many times and an evaluation each corpus again an
 only padding to do per batch. Letters: B rows of a batch, T tokens of its longest text.
 """
 
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
-from retcap.images import ImagePack, read_paths
+from retcap.images import read_paths
 
 log = logging.getLogger(__name__)
 Side = Literal["query", "passage"]
 TEXT_COLUMNS = {"query": ("instruction", "question"), "passage": ("text",)}
 ID_COLUMN = {"query": "query_id", "passage": "passage_id"}
 CHUNK = 4_096  # texts tokenised at once
-CHARACTERS_PER_TOKEN = 10  # a text is first tried by this many characters per token; English has 4 to 5
+CHARACTERS_PER_TOKEN = 7  # a text is first tried by this many characters per token; English has 4 to 5
 NO_KEY = b""
 
 
@@ -86,18 +89,40 @@ def read(
         first += size
 
 
-def tokenise(batches: Iterator[Batch], tokenizer: Any) -> Iterator[Chunk]:
-    """Chunks of at most CHUNK rows. A row without text gets the tokens of the empty text (start and end)."""
-    for batch in batches:
-        for start in range(0, len(batch.texts), CHUNK):
-            texts = batch.texts[start : start + CHUNK]
-            rows = _ids([text or "" for text in texts], tokenizer)
-            yield Chunk(
-                tokens=np.concatenate(rows),
-                lengths=np.array([len(row) for row in rows], np.int64),
-                has_text=np.array([text is not None for text in texts]),
-                keys=np.array([key or "" for key in batch.keys[start : start + CHUNK]], "S64"),
-            )
+def tokenise(batches: Iterable[Batch], tokenizer: Any, workers: int = 1) -> Iterator[Chunk]:
+    """Chunks of at most CHUNK rows, made by `workers` processes. No text gives the tokens of the empty text."""
+    pieces = (
+        (batch.texts[start : start + CHUNK], batch.keys[start : start + CHUNK])
+        for batch in batches
+        for start in range(0, len(batch.texts), CHUNK)
+    )
+    if workers <= 1:
+        yield from (_chunk(tokenizer, piece) for piece in pieces)
+        return
+    # forked, so that the tokenizer need not be pickled
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        yield from in_order(pool, partial(_chunk, tokenizer), pieces, window=2 * workers)
+
+
+def in_order(pool: Executor, function: Callable, items: Iterable, window: int) -> Iterator:
+    """`pool.map` that never runs more than `window` items ahead of its consumer."""
+    source = iter(items)
+    pending = deque(pool.submit(function, item) for item in itertools.islice(source, window))
+    while pending:
+        done = pending.popleft().result()
+        pending.extend(pool.submit(function, item) for item in itertools.islice(source, 1))
+        yield done
+
+
+def _chunk(tokenizer: Any, piece: tuple[list[str | None], list[str | None]]) -> Chunk:
+    texts, keys = piece
+    rows = _ids([text or "" for text in texts], tokenizer)
+    return Chunk(
+        tokens=np.concatenate(rows),
+        lengths=np.array([len(row) for row in rows], np.int64),
+        has_text=np.array([text is not None for text in texts]),
+        keys=np.array([key or "" for key in keys], "S64"),
+    )
 
 
 def _ids(texts: list[str], tokenizer: Any) -> list[np.ndarray]:
@@ -176,7 +201,7 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.has_text)
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, bool, str | None]:
+    def __getitem__(self, row: int | np.integer) -> tuple[np.ndarray, bool, str | None]:
         tokens = self.tokens[self.starts[row] : self.starts[row + 1]]
         return tokens, bool(self.has_text[row]), self.keys[row].decode() or None
 
@@ -196,37 +221,3 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 def _map(file: Path, dtype: Any) -> np.ndarray:
     return np.memmap(file, dtype, mode="r") if file.stat().st_size else np.empty(0, dtype)
-
-
-def pad(rows: Sequence[np.ndarray], fill: int) -> tuple[Tensor, Tensor]:
-    """(input_ids, attention_mask), both (B, T) int64, filled up on the right to the longest row."""
-    longest = max(len(row) for row in rows)
-    input_ids = np.full((len(rows), longest), fill, np.int64)
-    attention_mask = np.zeros((len(rows), longest), np.int64)
-    for at, row in enumerate(rows):
-        input_ids[at, : len(row)] = row
-        attention_mask[at, : len(row)] = 1
-    return torch.from_numpy(input_ids), torch.from_numpy(attention_mask)
-
-
-def stack_images(images: Sequence[np.ndarray | None]) -> tuple[Tensor | None, Tensor]:
-    """(pixels, image_mask): uint8 (B, height, width, 3) with zeros for missing images, None if all are; bool (B,)."""
-    mask = torch.tensor([image is not None for image in images])
-    present = [image for image in images if image is not None]
-    if not present:
-        return None, mask
-    if len(shapes := {image.shape for image in present}) > 1:
-        raise ValueError(
-            f"Images of {len(shapes)} sizes in one batch, such as {sorted(shapes)[:2]}. "
-            "Build the image pack with mode `cover` or `squash`, so that all have the side the model takes."
-        )
-    pixels = np.zeros((len(images), *present[0].shape), np.uint8)
-    for at, image in enumerate(images):
-        if image is not None:
-            pixels[at] = image
-    return torch.from_numpy(pixels), mask
-
-
-def image_of(pack: ImagePack | None, key: str | None) -> np.ndarray | None:
-    """The packed image, or None where there is none."""
-    return pack[key] if pack is not None and key else None

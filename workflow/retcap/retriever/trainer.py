@@ -19,7 +19,8 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from retcap.retriever import cached_gradient, gather, loss
-from retcap.retriever.data import Collator, TrainingRows
+from retcap.retriever.collator import Collator
+from retcap.retriever.data import TrainingRows
 from retcap.retriever.sampler import BatchesOfRank
 from retcap.retriever.validation import Validation
 

@@ -28,7 +28,8 @@ from transformers import TrainerState, TrainingArguments
 
 import retcap
 from retcap.retriever import gather, tokens
-from retcap.retriever.data import Collator, TrainingRows, prepare
+from retcap.retriever.collator import Collator
+from retcap.retriever.data import TrainingRows, prepare
 from retcap.retriever.sampler import BatchesOfRank
 from retcap.retriever.selection import MACRO, Pace, Selection
 from retcap.retriever.settings import TrainingJob, trainer_arguments
@@ -67,7 +68,7 @@ def run(job: TrainingJob) -> dict[str, Any]:
         arguments = trainer_arguments(job)
         model = _load_model(job)
         with arguments.main_process_first(desc="preparing the training data"):
-            sets, counts = prepare(job.train, scratch / "data", model.tokenizer)
+            sets, counts = prepare(job.train, scratch / "data", model.tokenizer, job.workers)
         validation = _validation(job, scratch, model.tokenizer)
         trainer, selection = _trainer(job, arguments, model, sets, validation)
         checkpoint = last_checkpoint(scratch, gather.ranks())

@@ -7,8 +7,9 @@ PR counts text answers only and leaves out queries without any; the final scorin
 """
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Texts:
         self._starts = np.array(starts)
         self._bytes = np.memmap(file, np.uint8, mode="r") if starts[-1] else np.empty(0, np.uint8)
 
-    def contains(self, row: int, answers: list[bytes]) -> bool:
+    def contains(self, row: int | np.integer, answers: list[bytes]) -> bool:
         """True if some answer (lower-cased UTF-8) occurs in the text; UTF-8 matches bytewise only where it should."""
         text = self._bytes[self._starts[row] : self._starts[row + 1]].tobytes()
         return any(answer in text for answer in answers)
@@ -58,14 +59,14 @@ class Texts:
 class ValidationSet:
     """One validation set, tokenised once; its corpus is encoded and searched at every evaluation."""
 
-    def __init__(self, files: ValidationFiles, folder: Path, tokenizer: Any):
+    def __init__(self, files: ValidationFiles, folder: Path, tokenizer: Any, workers: int = 1):
         folder.mkdir(parents=True, exist_ok=True)
         self.name = files.name
         self.pack = ImagePack(files.pack) if files.pack else None
         keys = tokens.image_keys(files.pack)
         sides: list[tuple[tokens.Side, str]] = [("query", files.queries), ("passage", files.passages)]
         self.tables: dict[tokens.Side, tokens.TokenTable] = {
-            side: tokens.TokenTable.from_chunks(tokens.tokenise(tokens.read(file, side, keys), tokenizer))
+            side: tokens.TokenTable.from_chunks(tokens.tokenise(tokens.read(file, side, keys), tokenizer, workers))
             for side, file in sides
         }
         self.ids = pq.read_table(files.passages, columns=["passage_id"])["passage_id"].to_pylist()
@@ -116,7 +117,7 @@ class Validation:
     """All validation sets and how to score a model on them."""
 
     def __init__(self, files: list[ValidationFiles], folder: Path, tokenizer: Any, ks: Sequence[int], **encoding: Any):
-        self.sets = [ValidationSet(one, folder, tokenizer) for one in files]
+        self.sets = [ValidationSet(one, folder, tokenizer, encoding["threads"]) for one in files]
         self.ks, self.encoding = sorted(ks), encoding
 
     def score(self, model: nn.Module) -> dict[str, float]:
@@ -148,6 +149,6 @@ def _encode_together(encoder: Encoder, table: tokens.TokenTable) -> np.ndarray:
     return vectors
 
 
-def _first(hits: Any) -> float:
+def _first(hits: Iterable[bool]) -> float:
     """Place of the first true value, from 0; infinity if there is none."""
-    return next((at for at, hit in enumerate(hits) if hit), float("inf"))
+    return next((float(at) for at, hit in enumerate(hits) if hit), math.inf)
