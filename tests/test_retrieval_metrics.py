@@ -9,14 +9,18 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retrieval_tables as world
 from retcap import plugins, stats
+from retcap.retrieval.differences import compare
 from retcap.retrieval.floors import random_hit
 from retcap.retrieval.scoring import KS, cluster_keys, measures, score_hits
+from retcap.search import exact_search, write_hits
+from retcap.shards import Vectors
 
 LABELS = ("R", "PR", "PR word", "MRR", "nDCG")
 
@@ -375,6 +379,23 @@ def test_the_same_seed_gives_the_same_bytes():
 # ------------------------------------------------------------------------------------------------- wrong files
 
 
+def test_hits_of_a_search_that_missed_a_shard_are_refused(tmp_path):
+    queries, passages, _, _ = scored(1)
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(size=(count, 6)).astype(np.float32) for count in (len(queries), len(passages))]
+    asked = Vectors.of(vectors[0], ids=queries["query_id"].to_pylist())
+    whole = Vectors.of(vectors[1], ids=passages["passage_id"].to_pylist())
+    part = Vectors.of(vectors[1][:50], ids=passages["passage_id"].to_pylist()[:50])
+    for corpus, complete in ((whole, True), (part, False)):
+        write_hits(tmp_path / "hits.parquet", exact_search(asked, corpus, 10), asked, corpus)
+        hits = pq.read_table(tmp_path / "hits.parquet")
+        if complete:
+            assert score_hits(queries, passages, hits, (1, 10), about=world.ABOUT).result["short_lists"] == 0
+        else:
+            with pytest.raises(ValueError, match="searched in 50 passages, but the tables hold 40 and 60"):
+                score_hits(queries, passages, hits, (1, 10), about=world.ABOUT)
+
+
 def test_hits_of_another_run_are_refused():
     queries, passages, hits, _ = scored(1)
     wrong_query = hits.set_column(0, "query_row", pa.array(hits["query_row"].to_numpy() + 1))
@@ -392,3 +413,46 @@ def test_hits_of_another_run_are_refused():
         score_hits(queries, passages, hits, (0, 5), about=world.ABOUT)
     with pytest.raises(ValueError, match=r"column `answer_json` is missing; .* strict"):
         score_hits(queries.drop_columns(["answer_json"]), passages, hits, dialect="ret", about=world.ABOUT)
+
+
+# ------------------------------------------------------------------------------------------------- differences
+
+
+def systems_with_a_planted_gain() -> dict[str, pa.Table]:
+    """`better` finds the gold passage for 30 of 60 images where `worse` does not; `twin` equals `worse`."""
+    corpus = [("a", "x"), ("b", "y")]
+    records = [
+        {"answer": ["x"] if i % 5 else None, "passage_id": ["a"], "image_path": f"{i // 2}.jpg"} for i in range(120)
+    ]
+    queries, passages = world.query_table(records), world.passage_table(corpus)
+    rankings = {"better": [[(i // 2) % 2] for i in range(120)], "worse": [[1]] * 120, "twin": [[1]] * 120}
+    hits = {name: world.hit_table(ranking, queries, passages) for name, ranking in rankings.items()}
+    return {name: score_hits(queries, passages, one, (1,), about=world.ABOUT).per_query for name, one in hits.items()}
+
+
+def test_a_planted_gain_is_found_and_twins_are_not_told_apart():
+    records = compare(systems_with_a_planted_gain(), "demo", np.random.default_rng(0), ("R@1", "PR@1"), rounds=999)
+    found = {(one["first"], one["second"], one["metric"]): one for one in records}
+    assert len(found) == 6
+    gain = found["better", "worse", "R@1"]
+    assert gain["difference"] == pytest.approx(0.5)
+    assert 0.3 < gain["ci_low"] < 0.5 < gain["ci_high"] < 0.7
+    assert (gain["p"], gain["n"]) == (1 / 1000, 120)
+    assert gain["p_holm"] == pytest.approx(3 / 1000)  # the smallest of three
+    assert found["better", "worse", "PR@1"]["n"] == 96  # queries without an answer take no part
+    same = found["worse", "twin", "R@1"]
+    assert (same["difference"], same["p"], same["p_holm"]) == (0, 1, 1)
+
+
+def test_baselines_are_compared_but_are_no_part_of_the_family():
+    tables = systems_with_a_planted_gain()
+    records = compare(tables, "demo", np.random.default_rng(0), ("R@1",), baselines=("worse", "twin"), rounds=99)
+    assert [(one["first"], one["second"]) for one in records] == [("better", "worse"), ("better", "twin")]
+    assert all(one["p"] == 1 / 100 and one["p_holm"] is None for one in records)
+
+
+def test_systems_scored_on_other_queries_are_not_compared():
+    tables = systems_with_a_planted_gain()
+    tables["worse"] = tables["worse"].slice(0, 100)
+    with pytest.raises(ValueError, match="demo: worse and better were scored on different queries"):
+        compare(tables, "demo", np.random.default_rng(0))

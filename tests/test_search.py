@@ -1,5 +1,6 @@
 """Exact search against the plain definition: block sizes, ties, duplicate ids, bad vectors, memory; the indexes."""
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -54,15 +55,15 @@ def test_blocked_search_equals_the_definition_for_every_block_size(monkeypatch, 
     passages = Vectors.of(unit(rng, PASSAGES, dtype=dtype), ids=[f"p{i % 31}" for i in range(PASSAGES)])
     expected = plain_search(queries, passages, DEPTH, collapse)
     covered = 0
-    for size in (1, 2, 3, 10, 26, 52, 53, 60):
-        for query_size in (1, 3, 9):
+    for size in (1, 2, 10, 26, 52, 53, 60):
+        for query_size in (2, 9):
             monkeypatch.setattr(
                 search_blocks.Budget, "of", lambda *_, s=size, q=query_size: search_blocks.Budget(q, s, 4)
             )
-            for threads in (1, 2):
-                assert_same(search.exact_search(queries, passages, DEPTH, threads=threads, collapse=collapse), expected)
-                covered += 1
-    assert covered == 48
+            threads = 2 if size == 10 else 1
+            assert_same(search.exact_search(queries, passages, DEPTH, threads=threads, collapse=collapse), expected)
+            covered += 1
+    assert covered == 14
 
 
 def test_ties_go_to_the_lower_corpus_row_whatever_the_block_and_the_shard_order(tmp_path):
@@ -168,8 +169,8 @@ def test_vectors_that_are_no_numbers_are_an_error_with_their_place(tmp_path, bad
 
 def test_the_memory_budget_holds(tmp_path):
     rng = np.random.default_rng(9)
-    write_shard(tmp_path, 0, unit(rng, 30_000, 64), range(30_000), [f"p{i}" for i in range(30_000)])
-    queries, passages = Vectors.of(unit(rng, 900, 64)), Vectors.open(tmp_path)
+    write_shard(tmp_path, 0, unit(rng, 9_000, 64), range(9_000), [f"p{i}" for i in range(9_000)])
+    queries, passages = Vectors.of(unit(rng, 500, 64)), Vectors.open(tmp_path)
     generous = search.exact_search(queries, passages, 20)
     for memory_mb in (1, 4):
         tracemalloc.start()
@@ -201,6 +202,7 @@ def test_hits_file_has_the_agreed_columns(tmp_path):
         "passage_id": "string",
         "score": "float",
     }
+    assert json.loads(table.schema.metadata[search.SEARCHED.encode()]) == {"queries": 2, "passages": 4}
     first = table.to_pylist()[0]
     assert (first["query_row"], first["query_id"], first["rank"]) == (5, "q a", 1)
     assert "wxyz"[first["passage_row"] - 10] == first["passage_id"]
@@ -227,7 +229,11 @@ def test_broken_shards_are_named(tmp_path):
     with pytest.raises(ValueError, match="3 vectors, 2 rows and 3 ids"):
         write_shard(tmp_path, 0, unit(rng, 3), [0, 1], list("abc"))
     write_shard(tmp_path, 0, unit(rng, 3), [0, 1, 2], list("abc"))
+    write_shard(tmp_path, 2, unit(rng, 2), [3, 4], list("cd"))
+    with pytest.raises(FileNotFoundError, match=r"shard-1\.npy is missing"):
+        Vectors.open(tmp_path)
     write_shard(tmp_path, 1, unit(rng, 2), [2, 3], list("cd"))
+    write_shard(tmp_path, 2, unit(rng, 2), [4, 5], list("ef"))
     with pytest.raises(ValueError, match="row 2 is in more than one place"):
         Vectors.open(tmp_path)
     with pytest.raises(ValueError, match="float16 or float32"):

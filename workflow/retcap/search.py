@@ -10,6 +10,7 @@ can have (|error| <= d * 2**-24 * |q| * |p|, Higham 2002, section 3.1): no passa
 its K hits then. Queries that are not settled (ties in masses, ids on many rows) get more candidates, and at last all.
 """
 
+import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ SPARE = 32  # candidates beyond 1.25 K: nearly every query is then settled in th
 GROWTH = 4  # candidates of the second pass, as a multiple of the first
 FP32_STEP = 2.0**-24  # unit roundoff of fp32
 ROW_GROUP = 65_536
+SEARCHED = "retcap_searched"  # key of the metadata of a hits file
 
 
 class Hits(NamedTuple):
@@ -177,7 +179,10 @@ def _joined(found: list[_List]) -> Hits:
 
 
 def write_hits(path: Path | str, hits: Hits, queries: Vectors, passages: Vectors) -> None:
-    """Write hits.parquet: query_row, query_id, rank (from 1), passage_row, passage_id, score."""
+    """Write hits.parquet: query_row, query_id, rank (from 1), passage_row, passage_id, score.
+
+    Its metadata say how many queries and passages were searched, so that scoring notices a missing shard.
+    """
     columns = {
         "query_row": pa.array(queries.rows[hits.query]),
         "query_id": queries.ids.take(pa.array(hits.query)),
@@ -186,7 +191,8 @@ def write_hits(path: Path | str, hits: Hits, queries: Vectors, passages: Vectors
         "passage_id": passages.ids.take(pa.array(hits.passage)),
         "score": pa.array(hits.score.astype(np.float32)),
     }
-    pq.write_table(pa.table(columns), path, row_group_size=ROW_GROUP)
+    searched = {SEARCHED: json.dumps({"queries": len(queries), "passages": len(passages)})}
+    pq.write_table(pa.table(columns).replace_schema_metadata(searched), path, row_group_size=ROW_GROUP)
 
 
 def _check(queries: Vectors, passages: Vectors, depth: int) -> None:

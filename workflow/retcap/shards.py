@@ -42,6 +42,9 @@ class Vectors:
         files = sorted(Path(folder).glob("shard-*.npy"), key=_number)
         if not files:
             raise FileNotFoundError(f"No shard-<i>.npy in {folder}. The embedding rule writes them; run it first.")
+        if [_number(file) for file in files] != list(range(len(files))):
+            missing = min(set(range(len(files))) - {_number(file) for file in files})
+            raise FileNotFoundError(f"{folder}: shard-{missing}.npy is missing. Run the embedding rule again.")
         parts, rows, ids = [], [], []
         for file in files:
             part, table = np.load(file, mmap_mode="r"), _read_ids(file.with_suffix(".ids.parquet"))

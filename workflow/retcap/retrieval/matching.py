@@ -53,12 +53,13 @@ def find(
     whole_words: no letter, figure, combining mark or underscore right before or after the match.
     """
     encoded = [pattern.encode("utf-8", "surrogatepass") for pattern in patterns]
+    lengths = np.array([len(pattern) for pattern in encoded], dtype=np.int64)
     groups = _groups(encoded)
-    empty = [number for number, pattern in enumerate(encoded) if not pattern]
     present = np.array([row for row, text in enumerate(texts) if text is not None], dtype=np.int64)
-    found = [number * len(texts) + present for number in empty]
-    if groups:
-        found += [_in_chunk(groups, encoded, *chunk, len(texts), whole_words) for chunk in _chunks(texts, fold)]
+    found = [number * len(texts) + present for number in np.flatnonzero(lengths == 0)]
+    for first, some in _chunks(texts, fold) if groups else ():
+        chunk = _Chunk.of(first, some, whole_words)
+        found += [_in_chunk(group, encoded, lengths, chunk, len(texts)) for group in groups]
     pairs = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
     pairs.sort()
     return Occurrences(len(encoded), len(texts), pairs)
@@ -105,61 +106,76 @@ def _chunks(texts: Sequence[str | None], fold: Callable[[str], str]) -> Iterator
         yield first, some
 
 
+class _Chunk(NamedTuple):
+    """Joined texts, and the positions where a match may begin."""
+
+    first: int  # row of the first text
+    starts: Int64[np.ndarray, " T"]  # where each text begins
+    words: np.ndarray  # every position's eight bytes as one integer
+    size: int  # bytes
+    glue: Bool[np.ndarray, " N"] | None  # bytes of characters that words are made of
+    positions: Int64[np.ndarray, " P"] | None  # None: everywhere
+
+    @classmethod
+    def of(cls, first: int, texts: Sequence[str], whole_words: bool) -> "_Chunk":
+        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        starts = np.cumsum([0] + [len(part) + 1 for part in parts])
+        data = SEPARATOR.join(parts) + SEPARATOR * (WIDTH + 1)
+        # a view with a stride of one byte: nothing is copied
+        words = np.ndarray(shape=(len(data) - WIDTH + 1,), dtype="<u8", buffer=data, strides=(1,))
+        if not whole_words:
+            return cls(first, starts, words, len(data), None, None)
+        glue = _word_bytes(texts, data, starts)
+        begins = np.concatenate([[0], 1 + np.flatnonzero(~glue[: len(words) - 1])])
+        return cls(first, starts, words, len(data), glue, begins)
+
+
 def _in_chunk(
-    groups: Sequence[_Group],
-    encoded: Sequence[bytes],
-    first: int,
-    texts: Sequence[str],
-    total: int,
-    whole_words: bool,
+    group: _Group, encoded: Sequence[bytes], lengths: Int64[np.ndarray, " U"], chunk: _Chunk, total: int
 ) -> Int64[np.ndarray, " M"]:
-    """pattern * total + row of all matches in one chunk, without repeats."""
-    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    starts = np.cumsum([0] + [len(part) + 1 for part in parts])
-    data = SEPARATOR.join(parts) + SEPARATOR * (WIDTH + 1)
-    # every position's eight bytes as one little-endian integer: a view with a stride of one byte, nothing is copied
-    words = np.ndarray(shape=(len(data) - WIDTH + 1,), dtype="<u8", buffer=data, strides=(1,))
-    glue = _word_bytes(texts, data, starts) if whole_words else None
-    lengths = np.array([len(pattern) for pattern in encoded])
-    found = []
-    for group in groups:
-        pattern, position = _matches(group, encoded, words, data)
-        if glue is not None:
-            alone = ~glue[position - 1] & ~glue[position + lengths[pattern]]  # position -1 is the last, a separator
-            pattern, position = pattern[alone], position[alone]
-        row = np.searchsorted(starts, position, side="right") - 1 + first
-        pairs = np.sort(pattern * total + row)  # np.unique hashes, which is several times slower here
-        found.append(pairs[np.diff(pairs, prepend=-1) > 0])
-    return np.concatenate(found)
+    """pattern * total + row of the group's matches in one chunk, without repeats."""
+    pattern, position = _compare_tails(*_matches(group, chunk), encoded, lengths, chunk)
+    if chunk.glue is not None:
+        alone = ~chunk.glue[position + lengths[pattern]]
+        pattern, position = pattern[alone], position[alone]
+    row = np.searchsorted(chunk.starts, position, side="right") - 1 + chunk.first
+    pairs = np.sort(pattern * total + row)  # np.unique hashes, which is several times slower here
+    return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
-def _matches(group: _Group, encoded: Sequence[bytes], words: np.ndarray, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(pattern, position) of every occurrence of the group's patterns."""
+def _matches(group: _Group, chunk: _Chunk) -> tuple[np.ndarray, np.ndarray]:
+    """(pattern, position) of every occurrence of a head of the group."""
     heads, positions = [], []
-    for start in range(0, len(words), PIECE):
-        here = words[start : start + PIECE] & group.mask
+    count = len(chunk.words) if chunk.positions is None else len(chunk.positions)
+    for start in range(0, count, PIECE):
+        some = slice(start, start + PIECE)
+        here = (chunk.words[some] if chunk.positions is None else chunk.words[chunk.positions[some]]) & group.mask
         maybe = np.flatnonzero(group.table[_hash(here)])
-        head = np.searchsorted(group.keys, here[maybe])
-        head[head == len(group.keys)] = 0
+        head = np.minimum(np.searchsorted(group.keys, here[maybe]), len(group.keys) - 1)
         sure = group.keys[head] == here[maybe]
         heads.append(head[sure])
         positions.append(maybe[sure] + start)
     head, position = np.concatenate(heads), np.concatenate(positions)
-    counts = np.array([len(members) for members in group.members])
+    if chunk.positions is not None:
+        position = chunk.positions[position]
+    times = np.array([len(members) for members in group.members])
     flat = np.array([number for members in group.members for number in members], dtype=np.int64)
-    first = np.cumsum(counts) - counts
-    times = counts[head]
-    offset = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-    pattern, position = flat[np.repeat(first[head], times) + offset], np.repeat(position, times)
-    return _compare_tails(pattern, position, encoded, words, len(data))
+    if len(flat) == len(times):  # one pattern per head
+        return flat[head], position
+    first, repeat = np.cumsum(times) - times, times[head]
+    offset = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+    return flat[np.repeat(first[head], repeat) + offset], np.repeat(position, repeat)
 
 
 def _compare_tails(
-    pattern: np.ndarray, position: np.ndarray, encoded: Sequence[bytes], words: np.ndarray, size: int
+    pattern: np.ndarray,
+    position: np.ndarray,
+    encoded: Sequence[bytes],
+    lengths: Int64[np.ndarray, " U"],
+    chunk: _Chunk,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keep the candidates that agree beyond their first eight bytes: eight at a time, the last eight overlapping."""
-    lengths = np.array([len(text) for text in encoded])
-    fits = position + lengths[pattern] <= size
+    fits = position + lengths[pattern] <= chunk.size
     pattern, position = pattern[fits], position[fits]
     done_pattern, done_position, offset = [], [], WIDTH
     while len(pattern):
@@ -170,7 +186,7 @@ def _compare_tails(
         shift = np.minimum(offset, lengths[pattern] - WIDTH)
         distinct, place = np.unique(pattern, return_inverse=True)
         wanted = [_window(encoded[number], offset) for number in distinct]
-        same = words[position + shift] == np.array(wanted, dtype=np.uint64)[place]
+        same = chunk.words[position + shift] == np.array(wanted, dtype=np.uint64)[place]
         pattern, position = pattern[same], position[same]
         offset += WIDTH
     return np.concatenate([*done_pattern, pattern]), np.concatenate([*done_position, position])
@@ -181,22 +197,20 @@ def _window(pattern: bytes, offset: int) -> int:
     return int.from_bytes(pattern[start : start + WIDTH], "little")
 
 
-def _word_bytes(texts: Sequence[str], data: bytes, starts: np.ndarray) -> Bool[np.ndarray, " N"]:
+def _word_bytes(texts: Sequence[str], data: bytes, starts: Int64[np.ndarray, " T"]) -> Bool[np.ndarray, " N"]:
     """For every byte of the joined texts: does it belong to a character that words are made of?"""
-    table = _word_characters()
-    glue = np.zeros(256, dtype=bool)
-    glue[:128] = table[:128]
-    flags = glue[np.frombuffer(data, dtype=np.uint8)]
+    ascii_table = np.array([_in_words(point) for point in range(128)] + [False] * 128)
+    flags = ascii_table[np.frombuffer(data, dtype=np.uint8)]
     for text, start in zip(texts, starts, strict=False):
         if not text.isascii():
             points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
             sizes = 1 + (points >= 0x80).astype(int) + (points >= 0x800) + (points >= 0x10000)  # bytes in UTF-8
-            flags[start : start + sizes.sum()] = np.repeat(table[points], sizes)
+            flags[start : start + sizes.sum()] = np.repeat([_in_words(point) for point in points.tolist()], sizes)
     return flags
 
 
 @functools.cache
-def _word_characters() -> Bool[np.ndarray, " C"]:
+def _in_words(point: int) -> bool:
     """Letters, figures, the underscore, and the combining marks that many scripts write vowels with."""
-    letters = (chr(point) for point in range(0x110000))
-    return np.array([c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M" for c in letters])
+    character = chr(point)
+    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"

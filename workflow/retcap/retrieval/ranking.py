@@ -1,5 +1,6 @@
 """The ranked lists of a hits file as a matrix of passages, after the rules of a dialect for repeated ids."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from retcap.retrieval.dialects import Dialect, DialectError
+from retcap.search import SEARCHED
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def name_of(queries: pa.Table, position: int) -> str:
 
 def read_lists(queries: pa.Table, corpus: Corpus, hits: pa.Table, depth: int, rules: Dialect) -> Lists:
     """The first `depth` places of every query, in the order of the rows of `queries`."""
+    _check_searched(hits, len(queries), len(corpus.rows))
     query = _positions(hits["query_row"].to_numpy(), queries["row"].to_numpy(), "query_row", "queries")
     passage = _positions(hits["passage_row"].to_numpy(), corpus.rows, "passage_row", "passages")
     _check_ids(hits, queries, query, corpus, passage)
@@ -83,6 +86,17 @@ def read_lists(queries: pa.Table, corpus: Corpus, hits: pa.Table, depth: int, ru
     if counts["short_lists"]:
         log.warning("%d of %d queries have fewer than %d hits", counts["short_lists"], len(queries), depth)
     return Lists(rows[source], counts)
+
+
+def _check_searched(hits: pa.Table, queries: int, passages: int) -> None:
+    """What was searched must be all that is scored; hits from elsewhere do not say what was searched."""
+    note = (hits.schema.metadata or {}).get(SEARCHED.encode())
+    searched = json.loads(note) if note else {"queries": queries, "passages": passages}
+    if searched != {"queries": queries, "passages": passages}:
+        raise ValueError(
+            f"hits: {searched['queries']} queries were searched in {searched['passages']} passages, but the tables "
+            f"hold {queries} and {passages}. A shard is missing or stale; embed and search again."
+        )
 
 
 def _positions(wanted: np.ndarray, rows: np.ndarray, column: str, table: str) -> Int[np.ndarray, " M"]:
