@@ -56,7 +56,7 @@ class Engine:
         if use_gpu(gpu):
             self.resources = faiss.StandardGpuResources()
             self.resources.setTempMemory(int(min(memory_mb, GPU_WORKSPACE_MB) * MB))
-        self.name = "faiss on GPU" if self.resources else f"faiss on {threads} CPU threads"
+        self.name = "faiss on GPU" if self.resources is not None else f"faiss on {threads} CPU threads"
 
     def __enter__(self) -> "Engine":
         self.faiss.omp_set_num_threads(self.threads)
@@ -71,7 +71,7 @@ class Engine:
         self, queries: Float32[np.ndarray, "Q H"], block: Float32[np.ndarray, "N H"], size: int
     ) -> tuple[Float32[np.ndarray, "Q K"], Int64[np.ndarray, "Q K"]]:
         """The `size` largest inner products of each query with one block; their order among equals is arbitrary."""
-        if self.resources and size <= GPU_DEPTH:
+        if self.resources is not None and size <= GPU_DEPTH:
             return self.faiss.knn_gpu(self.resources, queries, block, size, metric=self.faiss.METRIC_INNER_PRODUCT)
         return self.faiss.knn(queries, block, size, metric=self.faiss.METRIC_INNER_PRODUCT)
 

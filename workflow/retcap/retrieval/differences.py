@@ -1,4 +1,4 @@
-"""Which differences between retrieval systems hold? Paired on the same queries, whole query images drawn and swapped."""
+"""Which differences between retrieval systems hold? Paired on the same queries; whole query images are drawn."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
