@@ -7,8 +7,8 @@ InfoSeek publishes no validation set, and OKVQA's is its test set. `hold_out` ta
     "row"       single rows (rows of one id stay together)
 
 Groups are ranked by a hash of seed and group, so the choice depends on neither file order nor the other groups. Rows
-that ask a held-out question again (same id, or same picture and words: M2KR repeats a question for each of its passages)
-are dropped from training, so that `audit` finds no leak between the two parts.
+that ask a held-out question again (same id, or same picture and words: M2KR repeats a question for each passage) are
+dropped from training, so that `audit` finds no leak between the two parts.
 """
 
 import hashlib

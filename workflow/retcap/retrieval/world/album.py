@@ -8,7 +8,7 @@ from PIL import Image
 from retcap.retrieval.world.drawing import JPEG, draw, random_view
 from retcap.retrieval.world.looks import Look, all_looks
 
-CLUTTER = 0.25  # share of photos with a second, smaller thing
+CLUTTER = 0.2  # share of photos with a second, smaller thing
 ARCHIVE = 0.25  # share of encyclopedia pictures without colours
 
 
@@ -40,7 +40,7 @@ class Album:
 
     def plate(self, path: str, look: Look) -> str:
         """A picture in an encyclopedia: the thing alone and large, sometimes without colours."""
-        view = random_view(self._rng, size=(0.6, 0.85))
+        view = random_view(self._rng, size=(0.65, 0.9))
         grey = bool(self._rng.random() < ARCHIVE)
         self._save(path, draw(view._replace(grey=grey), [(look, view)], self._rng))
         return path

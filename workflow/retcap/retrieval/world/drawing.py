@@ -10,7 +10,7 @@ from retcap.retrieval.world.looks import COLOURS, SCENES, Look
 
 SIDE = 64  # px; the demo's encoders see the image as it is
 DARK = 0.42  # factor on the colour in the dark parts of a pattern
-PERIOD = 7.0  # px of a stripe pair at full size
+PERIOD = 9.0  # px of a stripe pair at full size
 JPEG = {"format": "JPEG", "quality": 88, "subsampling": 0}  # no chroma subsampling: the colour carries the meaning
 NOISE_ROWS = 257
 
@@ -37,14 +37,14 @@ class View(NamedTuple):
     grey: bool = False  # an archive picture without colours
 
 
-def random_view(rng: np.random.Generator, *, size: tuple[float, float] = (0.4, 0.75)) -> View:
+def random_view(rng: np.random.Generator, *, size: tuple[float, float] = (0.5, 0.85)) -> View:
     """A view with everything at random, drawn from `rng`."""
     x, y, extent, angle, light, noise = rng.random(6)
     diameter = size[0] + (size[1] - size[0]) * extent
     margin = diameter / 2 * 0.9  # a tenth of the thing may leave the picture
     centre = (margin + x * (1 - 2 * margin), margin + y * (1 - 2 * margin))
     scene = SCENES[rng.integers(len(SCENES))]
-    return View(scene, centre, diameter, (angle - 0.5) * 50, 0.75 + 0.5 * light, 4 + 12 * noise)
+    return View(scene, centre, diameter, (angle - 0.5) * 50, 0.75 + 0.5 * light, 3 + 9 * noise)
 
 
 def draw(view: View, things: list[tuple[Look, View]], rng: np.random.Generator) -> Image.Image:

@@ -143,4 +143,4 @@ def with_article(words: str) -> str:
 
 
 def _word(first: str, synonym: str, rng: np.random.Generator) -> str:
-    return synonym if rng.random() < 0.4 else first  # both words must be common enough to be learned
+    return synonym if rng.random() < 0.35 else first  # both words must be common enough to be learned

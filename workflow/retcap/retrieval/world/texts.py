@@ -126,7 +126,7 @@ def caption(look: Look, scene: str | None, second: Look | None, rng: np.random.G
 
     Captions that always tell all let the model match pairs by the scene alone, and it never learns the things.
     """
-    words = with_article(describe(look, omit=0.3, rng=rng))
+    words = with_article(describe(look, omit=0.2, rng=rng))
     if second is not None and rng.random() < 0.6:
         words += f" and {with_article(describe(second, omit=0.5, rng=rng))}"
     if scene is not None and rng.random() < 0.4:
