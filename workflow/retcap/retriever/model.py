@@ -7,7 +7,7 @@ import copy
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +18,7 @@ from retcap.retriever.config import ReTConfig
 from retcap.retriever.encoder import TOWERS, RetEncoder, Seen
 from retcap.retriever.layers import resolve
 
-Side = Literal["query", "passage"]
+Side = str  # "query" or "passage"
 
 
 class RetrieverModel(nn.Module):

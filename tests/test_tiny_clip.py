@@ -1,0 +1,133 @@
+"""The demo's CLIP learns, is written as open_clip reads it, and depends on its seed alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from retcap import plugins
+from retcap.retriever import tiny_clip
+from retcap.retriever.tiny_tokenizer import train_tokenizer
+from tiny_backbones import COLOURS, image_caption_pairs, single_objects
+
+SMALL = {"width": 4, "text_layers": 1, "vocab_size": 300, "context_length": 20}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder, reports = tmp_path_factory.mktemp("clip") / "model", []
+    images, captions = image_caption_pairs(600, objects=1)
+    history = tiny_clip.pretrain_tiny_clip(
+        folder,
+        images,
+        captions,
+        steps=60,
+        batch_size=64,
+        threads=1,
+        progress=lambda *report: reports.append(report),
+        config=tiny_clip.model_config(**SMALL),
+    )
+    return folder, history, reports
+
+
+def test_it_learns(trained):
+    folder, history, reports = trained
+    assert history["step"] == [1, 21, 41, 60]
+    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert [report[:2] for report in reports] == [(step, 60) for step in history["step"]]
+    images, labels, prompts = single_objects(200, seed=9)
+    found = tiny_clip.zero_shot(folder, images, prompts, batch_size=77).numpy()
+    colour_right = (found // len(prompts[0]) == labels // len(prompts[0])).mean()
+    assert colour_right > 2 / len(COLOURS)  # at least twice chance after a few seconds
+
+
+def test_open_clip_reads_the_folder(trained):
+    import open_clip
+
+    folder = trained[0]
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}", require_pretrained=True)
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    ids = tokenizer(["a red disc", "A RED DISC and a ring"])
+    assert ids.shape == (2, SMALL["context_length"])
+    assert ids[0, :3].tolist() == ids[1, :3].tolist()  # the case of letters does not matter
+    end = [row.tolist().index(2) for row in ids]
+    states = torch.randn(2, SMALL["context_length"], 3)
+    pooled = open_clip.transformer.text_global_pool(states, ids, model.text_pool_type, eos_token_id=model.text_eos_id)
+    assert torch.equal(pooled, states[torch.arange(2), torch.tensor(end)])
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    assert config["model_cfg"]["text_cfg"]["vocab_size"] == len(tokenizer.tokenizer) == 300
+    assert preprocess.transforms[-1].mean == config["preprocess_cfg"]["mean"]
+    backbone = plugins.load("backbones", "clip_open_clip").load(folder)
+    assert backbone.parameter_counts()["total"] < 1_000_000
+    assert backbone.image.mean == tuple(config["preprocess_cfg"]["mean"])
+
+
+def test_same_seed_same_bytes(tmp_path):
+    images, captions = image_caption_pairs(40, objects=1)
+    torch.manual_seed(1)
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        tiny_clip.pretrain_tiny_clip(
+            tmp_path / name,
+            images,
+            [[text, f"{text} on the ground"] for text in captions],
+            steps=3,
+            batch_size=16,
+            seed=seed,
+            threads=1,
+            config=tiny_clip.model_config(**SMALL),
+        )
+        weights.append((tmp_path / name / "open_clip_model.safetensors").read_bytes())
+        torch.rand(3)  # the global generator must not matter
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_loss_is_clips_for_different_captions_and_forgives_equal_ones():
+    generator = torch.Generator().manual_seed(0)
+    image, text = torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
+    unit = torch.nn.functional.normalize
+    logits = 3 * unit(image, dim=1) @ unit(text, dim=1).T
+    rows = -(logits.softmax(1).diagonal().log().mean() + logits.softmax(0).diagonal().log().mean()) / 2
+    plain = tiny_clip.contrastive_loss(image, text, torch.eye(5), torch.tensor(3.0))
+    torch.testing.assert_close(plain, rows)
+    text[1] = text[0]
+    same = torch.eye(5)
+    same[0, 1] = same[1, 0] = 1
+    log_q = (3 * unit(image, dim=1) @ unit(text, dim=1).T).log_softmax(1)
+    log_p = (3 * unit(text, dim=1) @ unit(image, dim=1).T).log_softmax(1)
+    by_hand = -sum((log[:2, :2].sum() / 2 + log.diagonal()[2:].sum()) / 5 for log in (log_q, log_p)) / 2
+    torch.testing.assert_close(tiny_clip.contrastive_loss(image, text, same, torch.tensor(3.0)), by_hand)
+
+
+def test_captions_are_drawn_from_their_own_image():
+    tokenizer = train_tokenizer(["one two three four five six"], vocab_size=300)
+    lists = [["one"], ["two", "three"], ["four five six"]]
+    table = tiny_clip._CaptionTable(lists, tokenizer, 20)
+    drawn = [set(), set(), set()]
+    for seed in range(20):
+        rows = np.array([2, 0, 1])
+        for row, ids in zip(rows, table.draw(rows, np.random.default_rng(seed)), strict=True):
+            drawn[row].add(tokenizer.decode(ids, skip_special_tokens=True).strip())
+    assert drawn == [{"one"}, {"two", "three"}, {"four five six"}]
+
+
+def test_tokenizer_encodes_any_text():
+    tokenizer = train_tokenizer(["a red disc"], vocab_size=300)
+    for text in ("a red disc", "naïve 漢字 🦆!", "x" * 50):
+        ids = tokenizer(text)["input_ids"]
+        assert (ids[0], ids[-1]) == (1, 2)
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+
+
+def test_wrong_pairs_are_refused(tmp_path):
+    images, captions = image_caption_pairs(4)
+    with pytest.raises(ValueError, match=r"uint8 \(N, side, side, 3\), got float64 \(4, 64, 64, 3\)"):
+        tiny_clip.pretrain_tiny_clip(tmp_path, images / 255, captions)
+    with pytest.raises(ValueError, match="4 images but captions for 3"):
+        tiny_clip.pretrain_tiny_clip(tmp_path, images, captions[:3])
+    with pytest.raises(ValueError, match="1 images have no caption, first row 2"):
+        tiny_clip.pretrain_tiny_clip(tmp_path, images, [["a"], ["b"], [], ["d"]])
+    with pytest.raises(ValueError, match=r"batch_size 128 is larger than the 4 pairs"):
+        tiny_clip.pretrain_tiny_clip(tmp_path, images, captions)
