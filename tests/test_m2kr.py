@@ -311,6 +311,7 @@ def test_the_longest_prefix_wins_and_is_replaced():
     assert str(roots.resolve("coco/train2014/x.jpg")) == "/a/train2014/x.jpg"
     assert str(roots.resolve("cocoa/x.jpg")) == "/c/cocoa/x.jpg"
     assert Roots(roots).prefixes == roots.prefixes
+    assert Roots("").resolve("x.jpg") is None is Roots(None).resolve("x.jpg")
 
 
 @given(st.lists(st.sampled_from(["a", "..", ".", "b c", "...", ""]), min_size=1, max_size=6).map("/".join))

@@ -34,7 +34,7 @@ class Roots:
             self.roots: dict[str, Path] = roots.roots
             self.prefixes = roots.prefixes
             return
-        if roots is None:
+        if roots is None or roots == "":  # an unset path is not the current folder
             roots = {}
         elif not isinstance(roots, Mapping):
             roots = {"": roots}
