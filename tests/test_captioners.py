@@ -208,10 +208,11 @@ def test_hub_code_runs_only_if_card_and_user_agree(card_says, user_says, runs, f
 
     monkeypatch.setattr(plugin, "CARD", msgspec.structs.replace(plugin.CARD, trust_remote_code=bool(card_says)))
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", spy)
-    with pytest.raises(InterruptedError):
-        model.load(plugin, allow_remote_code=bool(user_says))
-    assert asked[0]["trust_remote_code"] is bool(runs)
-    assert asked[0]["revision"] == plugin.CARD.revision
+    for source in (None, "someone/else"):
+        with pytest.raises(InterruptedError):
+            model.load(plugin, source, allow_remote_code=bool(user_says))
+    assert [options["trust_remote_code"] for options in asked] == [bool(runs)] * 2
+    assert [options["revision"] for options in asked] == [plugin.CARD.revision, "main"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,73 +1,17 @@
 """Generation with every captioner: batches change nothing, prompts never leak, errors and kills cost little."""
 
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import tiny_captioners
-from retcap.captioning import folding, generate, train_tiny
+from retcap.captioning import generate
 
-ROOT = Path(__file__).parents[1]
-NAMES = tiny_captioners.NAMES
+pytest_plugins = ["tiny_captioners"]
 LOGITS_ATOL = 1e-4  # float32 sums in another order give about 4e-6, the wrong padding side gives 1e-2 and more
 TOKENS = 12
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More threads than free cores make tiny models many times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Briefly trained tiny checkpoints by captioner name."""
-    made = {}
-    for name in NAMES:
-        made[name] = tmp_path_factory.mktemp(name)
-        tiny_captioners.build_and_train(name, made[name], steps=60)
-    return made
-
-
-@pytest.fixture(params=NAMES)
-def captioner(request, folders):
-    return tiny_captioners.load(request.param, folders[request.param])
-
-
-@pytest.fixture
-def world():
-    """(items, pack): 15 items about five panoramas."""
-    pack, rows = tiny_captioners.blocks()
-    return [(f"{key}|{query}", query, key) for key, query, _ in rows[:15]], pack
-
-
-def timeless(records: list[dict]) -> list[dict]:
-    """Records without the seconds, the one field that differs between runs."""
-    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
-
-
-def count_generated(captioner, monkeypatch) -> list[int]:
-    """A list that grows by the size of every batch generated from now on."""
-    sizes, real = [], captioner.generate
-
-    def counting(items, max_new_tokens):
-        sizes.append(len(items))
-        return real(items, max_new_tokens)
-
-    monkeypatch.setattr(captioner, "generate", counting)
-    return sizes
 
 
 def first_logits(captioner, encoded, **options) -> torch.Tensor:
@@ -96,12 +40,12 @@ def test_batches_and_order_change_nothing(captioner, world):
     assert any(not record["capped"] for record in alone)
     for batch_size in (2, 8):
         batched = generate.caption_all(captioner, items, pack, batch_size=batch_size, max_new_tokens=TOKENS)
-        assert timeless(batched) == timeless(alone)
+        assert tiny_captioners.timeless(batched) == tiny_captioners.timeless(alone)
     order = np.random.default_rng(1).permutation(len(items))
     shuffled = generate.caption_all(
         captioner, [items[place] for place in order], pack, batch_size=8, max_new_tokens=TOKENS
     )
-    assert timeless(shuffled) == [timeless(alone)[place] for place in order]
+    assert tiny_captioners.timeless(shuffled) == [tiny_captioners.timeless(alone)[place] for place in order]
 
 
 def test_first_logits_agree_between_batch_and_single_item(captioner, world):
@@ -172,7 +116,7 @@ def test_full_memory_halves_the_batch_and_keeps_the_order(kind, captioner, world
     monkeypatch.setattr(captioner, "generate", fits_three)
     with caplog.at_level(logging.WARNING):
         got = generate.caption_all(captioner, items, pack, batch_size=8, max_new_tokens=TOKENS)
-    assert timeless(got) == timeless(expected)
+    assert tiny_captioners.timeless(got) == tiny_captioners.timeless(expected)
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 1]  # once halved, it stays so
     assert "out of memory with 8 items at a time, going on with 4" in caplog.text
 
@@ -205,7 +149,7 @@ def test_a_failing_item_fails_alone(captioner, world, monkeypatch):
 
     monkeypatch.setattr(captioner, "generate", chokes)
     got = generate.caption_all(captioner, items, pack, batch_size=5, max_new_tokens=TOKENS)
-    assert timeless(got[:7] + got[8:]) == timeless(expected[:7] + expected[8:])
+    assert tiny_captioners.timeless(got[:7] + got[8:]) == tiny_captioners.timeless(expected[:7] + expected[8:])
     failed = got[7]
     assert (failed["status"], failed["raw"], failed["tokens"]) == ("failed", "", 0)
     assert failed["reason"] == "ValueError: this one cannot be had"
@@ -257,82 +201,6 @@ def test_bad_calls_are_refused(captioner, world):
         generate.caption_all(captioner, items, pack, batch_size=0)
 
 
-def test_a_second_run_generates_nothing(captioner, world, tmp_path, monkeypatch):
-    items, pack = world
-    options = {"batch_size": 4, "max_new_tokens": TOKENS, "resume_folder": tmp_path}
-    first = generate.caption_all(captioner, items, pack, **options)
-    sizes, seen = count_generated(captioner, monkeypatch), []
-    second = generate.caption_all(captioner, items, pack, progress=lambda *done: seen.append(done), **options)
-    assert second == first  # seconds too: they are read, not measured again
-    assert sizes == []
-    assert seen[-1] == (15, 15)
-    with pytest.raises(ValueError, match="made with another max_new_tokens"):
-        generate.caption_all(captioner, items, pack, batch_size=4, max_new_tokens=3, resume_folder=tmp_path)
-
-
-def test_failed_items_are_tried_again_and_half_written_files_are_ignored(captioner, world, tmp_path, monkeypatch):
-    items, pack = world
-    expected = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4)
-    lost = dict(list(pack.items())[1:])  # the first panorama cannot be read for now
-    first = generate.caption_all(captioner, items, lost, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
-    assert sum(record["status"] == "failed" for record in first) == 3
-    (tmp_path / "part-00009.tmp").write_text('{"item_id": "torn')
-    sizes = count_generated(captioner, monkeypatch)
-    second = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
-    assert timeless(second) == timeless(expected)
-    assert sum(sizes) == 3
-
-
-KILLED = """
-import sys, time
-import torch
-import tiny_captioners
-from retcap.captioning import generate
-torch.set_num_threads(1)
-name, folder, scratch, tokens = sys.argv[1:]
-captioner = tiny_captioners.load(name, folder)
-pack, rows = tiny_captioners.blocks()
-real = captioner.generate
-def slow(batch, max_new_tokens):
-    time.sleep(0.3)
-    return real(batch, max_new_tokens)
-captioner.generate = slow
-items = [(f"{key}|{query}", query, key) for key, query, _ in rows[:15]]
-generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=int(tokens), resume_folder=scratch)
-"""
-
-
-def test_kill_9_in_mid_run_then_resume(folders, world, tmp_path, monkeypatch):
-    items, pack = world
-    name = NAMES[-1]
-    command = [sys.executable, "-c", KILLED, name, str(folders[name]), str(tmp_path), str(TOKENS)]
-    path = os.pathsep.join([str(ROOT / "workflow"), str(ROOT / "tests")])
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("part-*.jsonl"))) < 3:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
-    before = {path.name: path.read_bytes() for path in sorted(tmp_path.glob("part-*.jsonl"))}
-    finished = sum(len(data.splitlines()) for data in before.values())
-    assert 6 <= finished < len(items)
-
-    captioner = tiny_captioners.load(name, folders[name])
-    whole = generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=TOKENS)
-    sizes = count_generated(captioner, monkeypatch)
-    resumed = generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=TOKENS, resume_folder=tmp_path)
-    assert json.dumps(timeless(resumed)) == json.dumps(timeless(whole))
-    assert sum(sizes) == len(items) - finished
-    assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    lines = [
-        json.loads(line) for path in sorted(tmp_path.glob("part-*.jsonl")) for line in path.read_text().splitlines()
-    ]
-    assert sorted(line["item_id"] for line in lines) == sorted(item_id for item_id, _, _ in items)
-
-
 def test_batches_are_by_length_longest_first_and_keep_images_together(captioner):
     long = "what the people on the far side of the road are doing with all of their things"
     items = [
@@ -347,54 +215,3 @@ def test_batches_are_by_length_longest_first_and_keep_images_together(captioner)
     ids = [[[items[place][0] for place in batch] for batch in bucket] for bucket in buckets]
     assert ids[0] == [["5", "2"]]
     assert [set(batch) for batch in ids[-1]] == [{"3", "6", "1"}, {"4"}]
-
-
-def test_training_lowers_the_loss_and_repeats_exactly(tmp_path):
-    name = NAMES[0]
-    results = []
-    for run in ("first", "second"):
-        _, result = tiny_captioners.build_and_train(name, tmp_path / run, steps=12)
-        results.append(result["history"])
-    assert results[0] == results[1]
-    assert results[0][-1][1] < results[0][0][1] / 2
-    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("first", "second")]
-    assert weights[0] == weights[1]
-
-
-def test_the_loss_sees_answers_alone(captioner, world):
-    _, pack = world
-    _, rows = tiny_captioners.blocks()
-    examples = train_tiny._examples(captioner, rows[:3], pack)
-    batch = train_tiny.training_batch(captioner, examples)
-    for row, (_, _, caption) in enumerate(rows[:3]):
-        kept = batch["labels"][row][batch["labels"][row] != train_tiny.IGNORED]
-        assert captioner.tokenizer.decode(kept) == f" {caption}{captioner.tokenizer.eos_token}"
-    if not captioner.encoder_decoder:
-        assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
-        seen = batch["labels"] != train_tiny.IGNORED
-        assert bool((batch["input_ids"][seen] == batch["labels"][seen]).all())
-        assert bool(batch["attention_mask"][seen].all())
-
-
-@pytest.mark.parametrize(("dims", "bias"), [(2, True), (3, False)])
-def test_a_folded_convolution_equals_the_convolution(dims, bias):
-    kernel = (2, 3, 5)[-dims:]
-    kind = {2: torch.nn.Conv2d, 3: torch.nn.Conv3d}[dims]
-    convolution = kind(3, 7, kernel, kernel, bias=bias)
-    pixels = torch.randn(4, 3, *(2 * size for size in kernel), generator=torch.Generator().manual_seed(0))
-    outputs, gradients = [], []
-    for module in (convolution, folding.FoldedConvolution(convolution)):
-        convolution.weight.grad = None
-        outputs.append(module(pixels))
-        outputs[-1].square().sum().backward()
-        gradients.append(convolution.weight.grad.clone())
-    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)  # float32 sums of 90 terms
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-3, rtol=1e-4)  # and of thousands
-
-
-def test_folding_is_undone(captioner):
-    before = {name: type(module) for name, module in captioner.model.named_modules()}
-    with folding.folded_patches(captioner.model):
-        kinds = [type(module) for _, module in captioner.model.named_modules()]
-        assert kinds.count(folding.FoldedConvolution) == 1
-    assert {name: type(module) for name, module in captioner.model.named_modules()} == before

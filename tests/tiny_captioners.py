@@ -1,8 +1,13 @@
-"""A little world of coloured blocks and the helpers that build and briefly train tiny captioners on it."""
+"""A little world of coloured blocks, tiny captioners briefly trained on it, and fixtures that give both to tests.
+
+A test file takes the fixtures in by `pytest_plugins = ["tiny_captioners"]`; the models are trained once per session.
+"""
 
 import itertools
 
 import numpy as np
+import pytest
+import torch
 
 from retcap import plugins
 from retcap.captioning import model, train_tiny
@@ -46,3 +51,52 @@ def build_and_train(name: str, folder, steps: int, seed: int = 3):
 def load(name: str, folder, **options) -> model.Captioner:
     """The checkpoint in `folder`, under the policy that shows it the whole panorama."""
     return model.load(plugins.load("captioners", name), folder, **{"policy": FULL_VIEW[name], **options})
+
+
+def timeless(records: list[dict]) -> list[dict]:
+    """Records without the seconds, the one field that differs between runs."""
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+def count_generated(captioner, monkeypatch) -> list[int]:
+    """A list that grows by the size of every batch generated from now on."""
+    sizes, real = [], captioner.generate
+
+    def counting(items, max_new_tokens):
+        sizes.append(len(items))
+        return real(items, max_new_tokens)
+
+    monkeypatch.setattr(captioner, "generate", counting)
+    return sizes
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """More threads than free cores make tiny models many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def trained(one_thread, tmp_path_factory):
+    """Briefly trained tiny checkpoints by captioner name."""
+    made = {}
+    for name in NAMES:
+        made[name] = tmp_path_factory.mktemp(name)
+        build_and_train(name, made[name], steps=60)
+    return made
+
+
+@pytest.fixture(params=NAMES)
+def captioner(request, trained):
+    """Each captioner in turn, briefly trained."""
+    return load(request.param, trained[request.param])
+
+
+@pytest.fixture
+def world():
+    """(items, pack): 15 items about five panoramas."""
+    pack, rows = blocks()
+    return [(f"{key}|{query}", query, key) for key, query, _ in rows[:15]], pack

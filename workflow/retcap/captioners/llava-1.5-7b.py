@@ -57,13 +57,13 @@ def prepare(processor, policy: str):
 
 
 def build_tiny(folder, corpus: list[str], seed: int) -> None:
-    """Random checkpoint of the same architecture: width 64, two language layers, 16 image tokens."""
+    """Random checkpoint of the same architecture: width 64, two language layers, 36 image tokens."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     from retcap.captioning import tiny
 
-    side, patch = 112, 28
+    side, patch = 84, 14
     tokenizer = tiny.train_tokenizer(
         corpus,
         ["<unk>", "<s>", "</s>", "<pad>", "<image>"],
@@ -107,7 +107,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         ),
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
     )

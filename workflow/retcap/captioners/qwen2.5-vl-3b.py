@@ -60,15 +60,15 @@ def prepare(processor, policy: str):
 
 
 def build_tiny(folder, corpus: list[str], seed: int) -> None:
-    """Random checkpoint of the same architecture: width 64, two language layers, 8 image tokens for a 2:1 panorama."""
+    """Random checkpoint of the same architecture: width 64, two language layers, 18 image tokens for a 2:1 panorama."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
     from retcap.captioning import tiny
 
-    patch = 28  # twice the real one: as many pixels per token as the real model sees of a panorama's small parts
-    pixels = {"shortest_edge": 4 * (2 * patch) ** 2, "longest_edge": 10 * (2 * patch) ** 2}
+    patch, token_px = 14, 28 * 28
+    pixels = {"shortest_edge": 4 * token_px, "longest_edge": 20 * token_px}
     names = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
     marks = ["<|vision_start|>", "<|vision_end|>"]
     tokenizer = tiny.train_tokenizer(
@@ -94,7 +94,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
             "num_heads": 4,
             "patch_size": patch,
             "out_hidden_size": 64,
-            "window_size": 4 * patch,
+            "window_size": 12 * patch,  # one window for a panorama, or training would take twice as long
             "fullatt_block_indexes": [1],
         },
         text_config={

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from retcap.captioning.model import Captioner, Encoded
+from retcap.captioning.model import Captioner
+from retcap.captioning.padding import Encoded
 from retcap.captioning.shards import Shards
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def caption_all(
         raise ValueError(f"Item id {twice[0]} occurs more than once among {len(items)} items. Ids have to be unique.")
     start = time.perf_counter()
     shards = Shards(resume_folder, {**captioner.description(), "max_new_tokens": max_new_tokens})
-    kept = len(shards.done)
+    kept = finished = sum(item_id in shards.done for item_id, _, _ in items)
     for bucket in plan(captioner, items, batch_size):
         run = _Run(captioner, items, pack, max_new_tokens, limit=batch_size)
         for batch in bucket:
@@ -53,8 +54,9 @@ def caption_all(
             if missing:
                 made = run.batch(missing)
                 shards.commit([made[place] for place in missing])
+                finished += len(missing)
             if progress is not None:
-                progress(sum(item_id in shards.done for item_id, _, _ in items), len(items))
+                progress(finished, len(items))
     records = [shards.done[item_id] for item_id, _, _ in items]
     _log(captioner, records, kept, time.perf_counter() - start)
     return records

@@ -9,28 +9,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
 
 logger = logging.getLogger(__name__)
 
-# Tensors with one column per token, and what pads them; `None` stands for the pad token of the tokenizer at hand.
-TOKEN_FIELDS: dict[str, int | None] = {
-    "input_ids": None,
-    "attention_mask": 0,
-    "token_type_ids": 0,
-    "mm_token_type_ids": 0,
-    "qformer_input_ids": None,
-    "qformer_attention_mask": 0,
-}
 IMAGES_REMEMBERED = 4  # items are ordered by image, so a short memory serves all queries of one panorama
-
-Encoded = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,15 +36,17 @@ class Caption:
 class Captioner:
     """A checkpoint, its processor, and the plugin that knows its prompt and image policies. Made by `load`."""
 
-    plugin: ModuleType
-    model: torch.nn.Module
-    processor: object
+    plugin: Any  # a module of retcap.captioners
+    model: Any  # a transformers model of the card's architecture
+    processor: Any
     policy: str
     prompt_set: str
     source: str  # folder or hub id
     revision: str  # "local" for a folder
     prepare: Callable[[np.ndarray], np.ndarray]
     images_remembered: int = IMAGES_REMEMBERED
+    remembered_as: torch.dtype = torch.float32
+    _prompts: dict[str, str] = field(default_factory=dict)
     _pixels: dict[str, Encoded] = field(default_factory=dict)
     _texts: dict[tuple, Encoded] = field(default_factory=dict)
 
@@ -92,10 +84,20 @@ class Captioner:
 
     def prompt(self, query: str) -> str:
         """The full prompt text of one query, chat format included."""
+        if query not in self._prompts:
+            for token in self.tokenizer.all_special_tokens:
+                if token in query:
+                    raise ValueError(
+                        f"The query {query!r} contains the control token {token!r}. Remove it from the data."
+                    )
+            self._prompts[query] = self.plugin.render(self.processor, request(query, self.prompt_set))
+        return self._prompts[query]
+
+    def _refuse_control_tokens(self, query: str) -> None:
+        # Text from the data must not end the user's turn, nor claim a second image.
         for token in self.tokenizer.all_special_tokens:
             if token in query:
                 raise ValueError(f"The query {query!r} contains the control token {token!r}. Remove it from the data.")
-        return self.plugin.render(self.processor, request(query, self.prompt_set))
 
     def encode(self, query: str, image: np.ndarray, image_key: str) -> Encoded:
         """Tensors of one item, batch dimension 1, on the CPU, unpadded.
@@ -116,13 +118,17 @@ class Captioner:
         made = self.processor(text=[prompt], images=[self.prepare(np.array(image))], return_tensors="pt", **options)
         self._texts[text_key] = {name: made[name] for name in made if name in TOKEN_FIELDS}
         self._pixels.pop(image_key, None)
-        self._pixels[image_key] = {name: made[name] for name in made if name not in TOKEN_FIELDS}
+        images = {name: made[name] for name in made if name not in TOKEN_FIELDS}
+        self._pixels[image_key] = {
+            name: tensor.to(self.remembered_as) if tensor.is_floating_point() else tensor
+            for name, tensor in images.items()
+        }
         while len(self._pixels) > self.images_remembered:
             self._pixels.pop(next(iter(self._pixels)))
 
     def collate(self, items: list[Encoded], side: str | None = None) -> Encoded:
         """One batch on the model's device: token columns padded on `side` (the card's unless given), images stacked."""
-        side = side or self.plugin.CARD.padding_side
+        side = str(side or self.plugin.CARD.padding_side)
         batch = {}
         for name in items[0]:
             parts = [item[name] for item in items]
@@ -182,30 +188,11 @@ class Captioner:
     def end_tokens(self) -> set[int]:
         """Token ids at which generation stops, as the checkpoint says."""
         ends = self.model.generation_config.eos_token_id
-        return set(ends) if isinstance(ends, list) else {ends} - {None}
-
-
-def pad(parts: list[Tensor], filler: int, side: str) -> Tensor:
-    """Rows of unequal length, each 1 x length, as one items x longest tensor."""
-    width = max(part.shape[1] for part in parts)
-    rows = []
-    for part in parts:
-        missing = width - part.shape[1]
-        before, after = (missing, 0) if side == "left" else (0, missing)
-        rows.append(torch.nn.functional.pad(part, (before, after), value=filler))
-    return torch.cat(rows)
-
-
-def stack(parts: list[Tensor]) -> Tensor:
-    """Image tensors along the first axis; an axis of tiles (the second of five) is filled up with zeros."""
-    if parts[0].ndim == 5:
-        tiles = max(part.shape[1] for part in parts)
-        parts = [torch.nn.functional.pad(part, (0, 0) * 3 + (0, tiles - part.shape[1])) for part in parts]
-    return torch.cat(parts)
+        return set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
 
 
 def load(
-    plugin: ModuleType,
+    plugin: Any,
     source: str | Path | None = None,
     *,
     policy: str = "native",
@@ -227,18 +214,21 @@ def load(
     if source is not None and not local and Path(source).is_absolute():
         raise FileNotFoundError(f"No checkpoint folder at {source}. Give a folder that holds config.json, or a hub id.")
     place = str(source) if source is not None else card.model_id
-    common = {"local_files_only": local, "trust_remote_code": card.trust_remote_code and allow_remote_code}
-    if not local:
-        common["revision"] = revision or card.revision
-    dtype = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
+    remote_code = card.trust_remote_code and allow_remote_code
+    common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": remote_code}
+    if not local:  # the card's revision says nothing about another repository
+        common["revision"] = revision or (card.revision if place == card.model_id else "main")
+    precision = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
     processor = AutoProcessor.from_pretrained(place, **common)
+    if torch.device(device).type != "cpu":
+        common["device_map"] = {"": device}  # straight to the GPU, never whole in the machine's memory
     model = AutoModelForImageTextToText.from_pretrained(
-        place, dtype=getattr(torch, dtype), use_safetensors=True, **common
+        place, dtype=getattr(torch, precision), use_safetensors=True, **common
     )
-    logger.info("loaded %s from %s: %s, %s, policy %s, prompts %s", card.name, place, device, dtype, policy, prompt_set)
+    logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, place, device, precision, policy, prompt_set)
     return Captioner(
         plugin=plugin,
-        model=model.to(device).eval(),
+        model=model.eval(),
         processor=processor,
         policy=policy,
         prompt_set=prompt_set,

@@ -18,8 +18,8 @@ class Shards:
         self.written = 0
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._check(settings)
-            self._read()
+            check_settings(self.folder / "run.json", settings)
+            self._read(self.folder)
 
     def commit(self, records: list[dict]) -> None:
         """Keep the records of one batch; after the return not even a kill loses them."""
@@ -29,26 +29,27 @@ class Shards:
             write_whole(self.folder / f"part-{self.written:05d}.jsonl", "".join(lines))
             self.written += 1
 
-    def _check(self, settings: dict) -> None:
-        path = self.folder / "run.json"
-        text = json.dumps(settings, indent=1, sort_keys=True)
-        if not path.exists():
-            write_whole(path, text)
-        elif path.read_text(encoding="utf-8") != text:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = sorted(name for name in before.keys() | settings if before.get(name) != settings.get(name))
-            raise ValueError(
-                f"{self.folder}: these captions were made with another {', '.join(changed)}. "
-                "Delete the folder to start anew, or give another resume folder."
-            )
-
-    def _read(self) -> None:
-        for path in sorted(self.folder.glob("part-*.jsonl")):
+    def _read(self, folder: Path) -> None:
+        for path in sorted(folder.glob("part-*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines():
                 record = json.loads(line)
                 if record["status"] != "failed":  # its cause may be gone: it is tried again
                     self.done[record["item_id"]] = record
             self.written = int(path.stem.removeprefix("part-")) + 1
+
+
+def check_settings(path: Path, settings: dict) -> None:
+    """Raise if the file at `path` holds other settings; write them if there is none yet."""
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    if not path.exists():
+        write_whole(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in before.keys() | settings if before.get(name) != settings.get(name))
+        raise ValueError(
+            f"{path.parent}: these captions were made with another {', '.join(changed)}. "
+            "Delete the folder to start anew, or give another resume folder."
+        )
 
 
 def write_whole(path: Path, text: str) -> None:

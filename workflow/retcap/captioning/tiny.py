@@ -5,6 +5,7 @@ A tiny checkpoint has the real architecture and the real files, so everything th
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,11 +13,13 @@ from torch import nn
 from retcap.captioning.prompts import PROMPT_SETS
 
 VOCABULARY = 800  # 256 bytes, the special tokens, and merges for the words of a small caption world
-GRID_STD = 0.5  # of row and column parts of position embeddings: places have to be told apart from the start
+GRID_STD = 1.0  # of row and column parts of position embeddings: places have to be told apart from the start
 EMBEDDING_STD = 0.3  # with weights of unit gain, what lets a width of 64 learn shapes as well as colours
 
 
-def train_tokenizer(corpus: list[str], special: list[str], *, frame: str = "", begin: str | None = None, **named):
+def train_tokenizer(
+    corpus: list[str], special: list[str], *, frame: str = "", begin: str | None = None, **named
+) -> Any:
     """Byte-level BPE tokenizer of at most VOCABULARY entries; `special` come first, in order.
 
     frame: text that the model's template puts around every request; it and the prompt sets become short too.
@@ -43,7 +46,7 @@ def train_tokenizer(corpus: list[str], special: list[str], *, frame: str = "", b
     return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **named)
 
 
-def build_model(model_class, config, seed: int, keep: tuple[str, ...] = ()) -> nn.Module:
+def build_model(model_class: Any, config: Any, seed: int, keep: tuple[str, ...] = ()) -> Any:
     """A random model of the configuration, drawn from `seed` alone; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -53,7 +56,7 @@ def build_model(model_class, config, seed: int, keep: tuple[str, ...] = ()) -> n
 
 
 @torch.no_grad()
-def redraw(model: nn.Module, generator: torch.Generator, keep: tuple[str, ...] = ()) -> None:
+def redraw(model: Any, generator: torch.Generator, keep: tuple[str, ...] = ()) -> None:
     """Weights of linear layers and convolutions anew from N(0, 1/fan_in), embeddings from N(0, EMBEDDING_STD^2).
 
     The library's 0.02 suits widths of thousands; at width 64 signals die out and shapes are never learned.
@@ -88,7 +91,7 @@ def lay_out(positions: nn.Embedding, seed: int) -> None:
     positions.weight[1:] = (rows[:, None] + columns[None, :]).reshape(side * side, width)
 
 
-def save(folder: str | Path, model: nn.Module, processor) -> None:
+def save(folder: str | Path, model: Any, processor: Any) -> None:
     """Write model and processor as one checkpoint folder that `from_pretrained` reads."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retcap.captioning import model as models
 from retcap.captioning import tiny
 from retcap.captioning.folding import folded_patches
+from retcap.captioning.model import Captioner, load
+from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ def train_tiny(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        captioner = models.load(plugin, folder, policy=policy, prompt_set=prompt_set)
+        captioner = load(plugin, folder, policy=policy, prompt_set=prompt_set)
         captioner.images_remembered = len({key for key, _, _ in rows})  # every panorama is preprocessed once
+        captioner.remembered_as = torch.float16  # half the memory of thousands of panoramas
         examples = _examples(captioner, rows, pack)
         logger.info("%s: %d rows encoded in %.1f s", plugin.CARD.name, len(rows), time.perf_counter() - start)
         order = _batches(len(rows), batch_size, steps, np.random.default_rng(seed))
@@ -72,7 +74,7 @@ def train_tiny(
     return {"history": history, "seconds": time.perf_counter() - start}
 
 
-def _examples(captioner: models.Captioner, rows: Sequence[Row], pack: Mapping) -> list[tuple[models.Encoded, Tensor]]:
+def _examples(captioner: Captioner, rows: Sequence[Row], pack: Mapping) -> list[tuple[Encoded, Tensor]]:
     """Per row the encoded prompt and the ids of the answer, end token included."""
     end = getattr(captioner.plugin, "END_OF_ANSWER", captioner.tokenizer.eos_token)
     answers = {}
@@ -129,7 +131,7 @@ def rate(step: int, steps: int) -> float:
     return LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done)) / 2
 
 
-def training_batch(captioner: models.Captioner, examples: list[tuple[models.Encoded, Tensor]]) -> models.Encoded:
+def training_batch(captioner: Captioner, examples: list[tuple[Encoded, Tensor]]) -> Encoded:
     """One batch with labels; the loss sees the answers alone.
 
     Decoder-only models read prompt and answer as one row, padded right so that positions start at 0 as they do in
@@ -138,17 +140,17 @@ def training_batch(captioner: models.Captioner, examples: list[tuple[models.Enco
     prompts = [prompt for prompt, _ in examples]
     answers = [answer for _, answer in examples]
     if captioner.encoder_decoder:
-        return {**captioner.collate(prompts), "labels": models.pad(answers, IGNORED, "right")}
+        return {**captioner.collate(prompts), "labels": pad(answers, IGNORED, "right")}
     joined, labels = [], []
     for prompt, answer in examples:
         row = dict(prompt)
         for name in prompt:
             if name == "input_ids":
                 row[name] = torch.cat([prompt[name], answer], dim=1)
-            elif name in models.TOKEN_FIELDS and not name.startswith("qformer_"):
+            elif name in TOKEN_FIELDS and not name.startswith("qformer_"):
                 # A mask goes on with ones, token types with zeros: an answer is attended to, and is text.
                 value = int(name == "attention_mask")
                 row[name] = torch.nn.functional.pad(prompt[name], (0, answer.shape[1]), value=value)
         joined.append(row)
         labels.append(torch.nn.functional.pad(answer, (prompt["input_ids"].shape[1], 0), value=IGNORED))
-    return {**captioner.collate(joined, side="right"), "labels": models.pad(labels, IGNORED, "right")}
+    return {**captioner.collate(joined, side="right"), "labels": pad(labels, IGNORED, "right")}

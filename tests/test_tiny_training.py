@@ -1,0 +1,62 @@
+"""Training of tiny captioners: what the loss sees, that it repeats exactly, that the fast path equals the plain one."""
+
+import pytest
+import torch
+
+import tiny_captioners
+from retcap.captioning import folding, train_tiny
+
+pytest_plugins = ["tiny_captioners"]
+
+NAMES = tiny_captioners.NAMES
+
+
+def test_training_lowers_the_loss_and_repeats_exactly(tmp_path):
+    name = NAMES[0]
+    results = []
+    for run in ("first", "second"):
+        _, result = tiny_captioners.build_and_train(name, tmp_path / run, steps=12)
+        results.append(result["history"])
+    assert results[0] == results[1]
+    assert results[0][-1][1] < results[0][0][1] / 2
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def test_the_loss_sees_answers_alone(captioner, world):
+    _, pack = world
+    _, rows = tiny_captioners.blocks()
+    examples = train_tiny._examples(captioner, rows[:3], pack)
+    batch = train_tiny.training_batch(captioner, examples)
+    for row, (_, _, caption) in enumerate(rows[:3]):
+        kept = batch["labels"][row][batch["labels"][row] != train_tiny.IGNORED]
+        assert captioner.tokenizer.decode(kept) == f" {caption}{captioner.tokenizer.eos_token}"
+    if not captioner.encoder_decoder:
+        assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
+        seen = batch["labels"] != train_tiny.IGNORED
+        assert bool((batch["input_ids"][seen] == batch["labels"][seen]).all())
+        assert bool(batch["attention_mask"][seen].all())
+
+
+@pytest.mark.parametrize(("dims", "bias"), [(2, True), (3, False)])
+def test_a_folded_convolution_equals_the_convolution(dims, bias):
+    kernel = (2, 3, 5)[-dims:]
+    kind = {2: torch.nn.Conv2d, 3: torch.nn.Conv3d}[dims]
+    convolution = kind(3, 7, kernel, kernel, bias=bias)
+    pixels = torch.randn(4, 3, *(2 * size for size in kernel), generator=torch.Generator().manual_seed(0))
+    outputs, gradients = [], []
+    for module in (convolution, folding.FoldedConvolution(convolution)):
+        convolution.weight.grad = None
+        outputs.append(module(pixels))
+        outputs[-1].square().sum().backward()
+        gradients.append(convolution.weight.grad.clone())
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)  # float32 sums of 90 terms
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-3, rtol=1e-4)  # and of thousands
+
+
+def test_folding_is_undone(captioner):
+    before = {name: type(module) for name, module in captioner.model.named_modules()}
+    with folding.folded_patches(captioner.model):
+        kinds = [type(module) for _, module in captioner.model.named_modules()]
+        assert kinds.count(folding.FoldedConvolution) == 1
+    assert {name: type(module) for name, module in captioner.model.named_modules()} == before
