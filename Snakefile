@@ -18,6 +18,7 @@ pathvars:
     benchmarks=f"results/{config['experiment']}/benchmarks",
 
 
+include: "workflow/rules/retrieval.smk"
 include: "workflow/rules/captioning.smk"
 include: "workflow/rules/report.smk"
 

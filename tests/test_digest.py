@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from retcap import digest as module
 
 SCRIPT = '"""A script."""\nfrom toy import first\n\nfirst.run()\n'

@@ -5,6 +5,7 @@ import sys
 
 import msgspec
 import pytest
+
 from retcap import plugins
 from retcap.records import CaptionerCard, DatasetCard, MetricCard
 

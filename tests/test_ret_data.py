@@ -134,7 +134,7 @@ def test_table_on_disk_equals_table_in_memory(world, tokenizer, tmp_path):
 
     memory, disk = tokens.TokenTable.from_chunks(chunks()), tokens.TokenTable.write(tmp_path / "table", chunks())
     assert len(memory) == len(disk) == 37
-    assert isinstance(disk.tokens, np.memmap)
+    assert isinstance(disk.tokens.base, np.memmap)
     for row in range(37):
         (ids, *rest), (same, *others) = memory[row], disk[row]
         assert ids.tolist() == same.tolist()

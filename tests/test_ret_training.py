@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from ret_world import job, tiny_model, write_world
+from ret_world import job, source, tiny_model, write_world
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -202,10 +202,10 @@ def test_killed_process_resumes_to_the_same_bits(uninterrupted, world, initial, 
 
 def test_best_weights_are_the_output(world, initial, tmp_path):
     """A learning rate that ruins the model after some epochs: early stopping ends the run, the best weights count."""
+    options = {"learning_rate": 0.3, "scheduler": "constant", "patience": 1, "ks": [1], "select_metric": "R@1"}
     one = job(
-        world, initial, tmp_path / "scratch", epochs=9, learning_rate=0.3, patience=1, ks=[1], select_metric="R@1",
-        scheduler="constant", save_steps=100,
-    )  # fmt: skip
+        world, initial, tmp_path / "scratch", best_output=str(tmp_path / "best"), epochs=9, save_steps=100, **options
+    )
     curves = training.launch(one)
     values = [entry["eval_macro_R@1"] for entry in curves["eval"]]
     assert curves["stopped"] == "early"
@@ -215,6 +215,8 @@ def test_best_weights_are_the_output(world, initial, tmp_path):
     assert curves["best"]["macro"]["value"] == max(values)
     assert_same_weights(Path(one.output), best)
     assert not (Path(one.output) / "score.json").exists()
+    assert best == tmp_path / "best" / "macro"
+    assert json.loads((tmp_path / "best" / "world" / "score.json").read_text())["metric"] == "eval_world_R@1"
 
 
 def test_max_steps_leaves_the_schedule_alone(world, initial, tmp_path):
@@ -304,8 +306,54 @@ def test_a_second_run_in_one_folder_is_refused(world, initial, tmp_path):
         pass  # the kernel has freed it
 
 
-def test_settings_are_checked(world, initial, tmp_path):
-    with pytest.raises(ValueError, match=r"select_metric 'R@7': its k is not in ks \[1, 5, 10\]"):
-        training.launch(job(world, initial, tmp_path / "scratch", select_metric="R@7"))
+def test_all_wrong_settings_are_named_at_once(world, initial, tmp_path):
+    wrong = {
+        "train": [source(world, "a/b"), source(world, "one"), source(world, "one")],
+        "validation": [source(world, "macro")],
+        "select_metric": "R@7",
+        "warmup_ratio": 1.0,
+        "epochs": 0,
+        "save_steps": 0,
+    }
+    with pytest.raises(msgspec.ValidationError) as error:
+        job(world, initial, tmp_path / "scratch", **wrong)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 8
+    for part in (
+        "'one' stands for",
+        "'a/b' cannot",
+        "'macro' cannot",
+        "'R@7'",
+        "warmup_ratio 1",
+        "epochs 0",
+        "save_steps",
+    ):
+        assert sum(part in line for line in lines) == 1, part
     with pytest.raises(msgspec.ValidationError, match="unknown field `epoch`"):
         job(world, initial, tmp_path / "scratch", epoch=3)
+
+
+def test_checkpoint_of_another_number_of_ranks_is_refused(uninterrupted):
+    scratch = Path(uninterrupted[0].scratch)
+    assert trainer.last_checkpoint(scratch, 1) == scratch / "checkpoint-15"
+    with pytest.raises(
+        ValueError, match=r"comes from a run on 1 rank\(s\), this one has 4.*Ask for 1 GPU\(s\), or delete"
+    ):
+        trainer.last_checkpoint(scratch, 4)
+
+
+def test_mixed_precision_runs_close_to_fp32(uninterrupted, world, initial, tmp_path):
+    _, exact = uninterrupted
+    curves = training.launch(job(world, initial, tmp_path / "scratch", bf16=True, max_steps=4, validation=[]))
+    for entry, expected in zip(curves["train"], exact["train"], strict=False):
+        assert entry["loss"] == pytest.approx(expected["loss"], rel=0.05)  # bf16 keeps 8 bits
+        assert entry["loss"] != expected["loss"]
+
+
+def test_errors_of_a_child_are_shown(caplog):
+    with (
+        pytest.raises(RuntimeError, match=r"exit status 3. Its last lines:\nsecond line"),
+        caplog.at_level(logging.INFO),
+    ):
+        training._follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"])
+    assert "second line" in caplog.text

@@ -1,10 +1,11 @@
 """Training of tiny captioners: what the loss sees, that it repeats exactly, that the fast path equals the plain one."""
 
+import numpy as np
 import pytest
 import torch
 
 import tiny_captioners
-from retcap.captioning import folding, train_tiny
+from retcap.captioning import folding, generate, train_tiny
 
 pytest_plugins = ["tiny_captioners"]
 
@@ -60,3 +61,19 @@ def test_folding_is_undone(captioner):
         kinds = [type(module) for _, module in captioner.model.named_modules()]
         assert kinds.count(folding.FoldedConvolution) == 1
     assert {name: type(module) for name, module in captioner.model.named_modules()} == before
+
+
+def test_training_teaches_to_look_at_the_image(captioner, world):
+    _, rows = tiny_captioners.blocks()
+    _, pack = world
+    grey = {key: np.full_like(image, 128) for key, image in pack.items()}
+    shares = []
+    for images in (pack, grey):
+        items = [(f"{key}|{query}", query, key) for key, query, _ in rows]
+        captioner._pixels.clear()
+        records = generate.caption_all(captioner, items, images, batch_size=9, max_new_tokens=16)
+        hits = [record["raw"] == caption for record, (_, _, caption) in zip(records, rows, strict=True)]
+        shares.append(sum(hits) / len(hits))
+    assert shares[1] <= 7 / 27  # without seeing: one of 3 colours, for two of 3 queries, or one of 9 pairs
+    assert shares[0] > 2 * shares[1]
+    assert shares[0] > 0.5

@@ -160,7 +160,6 @@ rule caption:
         image_policy=captioner_option("image_policy"),
         batch_size=captioner_option("batch_size"),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
-        scratch=f"results/{config['experiment']}/.scratch/caption",
         code=lambda wildcards: code("caption", *plugin_files("captioners", [wildcards.captioner])),
     message:
         "captioning with {wildcards.captioner}"

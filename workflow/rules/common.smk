@@ -58,7 +58,7 @@ def captioner_card(field):
 def checkpoint_folder(wildcards):
     """Folder of a captioner's tiny checkpoint, made by a rule; nothing when a ready checkpoint is named."""
     tiny = captioner_option("checkpoint")(wildcards) == "tiny"
-    return f"results/{config['experiment']}/models/{wildcards.captioner}" if tiny else []
+    return f"{RESULTS}/models/{wildcards.captioner}" if tiny else []
 
 
 def caption_systems():
@@ -72,19 +72,141 @@ def world_images(*paths):
     return "results/data/panorama_world/images" if generated else []
 
 
-def report_inputs(wildcards):
-    """What the report page is made of, by name."""
-    folder = f"results/{config['experiment']}/captioning"
-    return {
-        "summary": f"{folder}/all_models_summary.json",
-        "pairs": f"{folder}/pairs.parquet",
-        "pack": f"{folder}/pack",
-        "coverage": f"{folder}/coverage.json",
-        "quarantine": f"{folder}/quarantine.jsonl",
-        "captions": [f"{folder}/cleaned/{system}.parquet" for system in caption_systems()],
-        "config": f"results/{config['experiment']}/config.yaml",
-        "scores": [f"{folder}/scores/{system}.parquet" for system in caption_systems()],
+def retrieval_set(*names):
+    """Function of wildcards: the named settings of a data set."""
+
+    def settings(wildcards):
+        own = config["retrieval"]["datasets"][wildcards.dataset]
+        return {name: own[name] for name in names}
+
+    return settings
+
+
+def retrieval_files(wildcards):
+    """Input files of a data set; for generated ones the folder that a rule makes."""
+    own = config["retrieval"]["datasets"][wildcards.dataset]
+    parts = ("train", "train_passages", "valid", "valid_passages", "test", "passages")
+    files = [file for part in parts for file in own[part]]
+    return sorted({WORLD if file.startswith(f"{WORLD}/") else file for file in files})
+
+
+def backbone(name):
+    """Settings of a backbone."""
+    return config["retrieval"]["backbones"][name]
+
+
+def backbone_folder(name):
+    """Folder of a backbone that a rule makes; nothing for one from a hub or from a folder of the user's."""
+    return f"{RESULTS}/models/tiny_clip" if backbone(name)["checkpoint"] == "tiny" else []
+
+
+def retriever(wildcards):
+    """Settings of a retriever."""
+    return config["retrieval"]["retrievers"][wildcards.retriever]
+
+
+def training_settings():
+    """Training settings that reach the training script; `freeze` belongs to the model, `gpus` to the resources."""
+    return {name: value for name, value in config["retrieval"]["training"].items() if name not in ("freeze", "gpus")}
+
+
+def retrieval_systems():
+    """Names of all compared systems, baselines first."""
+    names = {
+        "random": ["random"],
+        "zero_shot": [f"zero_shot-{name}" for name in config["retrieval"]["backbones"]],
+        "untrained": [f"untrained-{name}" for name in config["retrieval"]["retrievers"]],
     }
+    baselines = [name for kind in config["retrieval"]["baselines"] for name in names[kind]]
+    return baselines + list(config["retrieval"]["retrievers"])
+
+
+def encoder_folder(wildcards):
+    """Folder of a system's model, if a rule makes it."""
+    if wildcards.encoder == "random":
+        return []
+    if wildcards.encoder.startswith("zero_shot-"):
+        return backbone_folder(wildcards.encoder.removeprefix("zero_shot-"))
+    return f"{RESULTS}/models/{wildcards.encoder}"
+
+
+def encoder_backbone(wildcards):
+    """Settings of the backbone that a zero-shot system is; None for the others."""
+    zero_shot = wildcards.encoder.startswith("zero_shot-")
+    return backbone(wildcards.encoder.removeprefix("zero_shot-")) if zero_shot else None
+
+
+def encoder_code(wildcards):
+    """Digest of the embedding script with the backbone plugin that the system uses."""
+    if wildcards.encoder == "random":
+        return code("embed_retrieval")
+    name = wildcards.encoder.removeprefix("untrained-")
+    own = config["retrieval"]["retrievers"].get(name)
+    plugin = (backbone(own["backbone"]) if own else encoder_backbone(wildcards))["plugin"]
+    return code("embed_retrieval", *plugin_files("backbones", [plugin]))
+
+
+def encoder_checkpoint(wildcards):
+    """What a result says about the weights behind it."""
+    zero_shot = encoder_backbone(wildcards)
+    return zero_shot["checkpoint"] if zero_shot else None if wildcards.encoder == "random" else wildcards.encoder
+
+
+def embedding_shards():
+    """Numbers of the embedding shards."""
+    return range(config["retrieval"]["embedding"]["shards"])
+
+
+def retrieval_metrics():
+    """Names of all metric plugins for retrieval."""
+    return [name for name in plugins.names("metrics") if plugins.load("metrics", name).CARD.task == "retrieval"]
+
+
+def retrieval_results(pattern):
+    """One path per (system, data set) below the retrieval results, systems first."""
+    datasets = config["retrieval"]["datasets"]
+    return [
+        f"{RESULTS}/retrieval/{pattern}".format(encoder=encoder, dataset=dataset)
+        for encoder in retrieval_systems()
+        for dataset in datasets
+    ]
+
+
+def report_inputs(wildcards):
+    """What the report page is made of, by name; the parts of the studies that run."""
+    parts = {"config": f"{RESULTS}/config.yaml"}
+    if "captioning" in config["studies"]:
+        folder = f"{RESULTS}/captioning"
+        parts |= {
+            "summary": f"{folder}/all_models_summary.json",
+            "pairs": f"{folder}/pairs.parquet",
+            "pack": f"{folder}/pack",
+            "coverage": f"{folder}/coverage.json",
+            "quarantine": f"{folder}/quarantine.jsonl",
+            "captions": [f"{folder}/cleaned/{system}.parquet" for system in caption_systems()],
+            "scores": [f"{folder}/scores/{system}.parquet" for system in caption_systems()],
+        }
+    if "retrieval" in config["studies"]:
+        folder, datasets = f"{RESULTS}/retrieval", list(config["retrieval"]["datasets"])
+        main = list(config["retrieval"]["retrievers"])[0]
+        parts |= {
+            "table": f"{folder}/results.csv",
+            "parameters": f"{folder}/parameters.json",
+            "results": retrieval_results("scores/{encoder}/{dataset}.json"),
+            "per_query": retrieval_results("scores/{encoder}/{dataset}.parquet"),
+            "curves": [f"{folder}/curves/{name}.json" for name in config["retrieval"]["retrievers"]],
+            "data": [f"{folder}/data/{name}" for name in datasets],
+            "audits": [f"{folder}/audit/{name}.json" for name in datasets],
+            "packs": [f"{folder}/pack/{name}" for name in datasets],
+            "hits": [f"{folder}/hits/{main}/{name}.parquet" for name in datasets],
+        }
+    return parts
+
+
+def check_inputs(wildcards):
+    """What must be there before the run is called good."""
+    summary = f"{RESULTS}/captioning/all_models_summary.json" if "captioning" in config["studies"] else []
+    return {"summary": summary, "report": f"{RESULTS}/report.html"}
 
 
 def templates():
@@ -95,3 +217,5 @@ def templates():
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
+RESULTS = f"results/{config['experiment']}"
+WORLD = "results/data/m2kr_world"

@@ -38,6 +38,10 @@ rule report:
         title=lookup("report/title", within=config),
         examples=lookup("report/examples", within=config),
         systems=caption_systems(),
+        encoders=retrieval_systems(),
+        datasets=list(config["retrieval"]["datasets"]),
+        retrievers=list(config["retrieval"]["retrievers"]),
+        published=lookup("retrieval/published", within=config),
         experiment=lookup("experiment", within=config),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
         logs=f"results/{config['experiment']}/logs",
@@ -50,8 +54,7 @@ rule report:
 
 rule check:
     input:
-        summary="<results>/captioning/all_models_summary.json",
-        report="<results>/report.html",
+        unpack(check_inputs),
     output:
         verdict="<results>/verdict.json",
     log:

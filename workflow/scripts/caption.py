@@ -16,10 +16,13 @@ with job.start(snakemake) as run:
         pairs=Path(snakemake.input.pairs),
         pack=Path(snakemake.input.pack),
         model=Path(model) if model else None,
+        scratch=run.scratch,
         **dict(snakemake.params.items()),
     )
     killed = snakemake.resources.attempt > 1
     captions, result = outcome.lost(study) if killed else caption_study(study, run.device)
     files.write_captions(run.out.captions, captions)
     files.write_json(run.out.outcome, result)
+    if result["status"] == "completed":
+        run.discard_scratch()
     print(outcome.line(result), flush=True)

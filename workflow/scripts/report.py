@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap import job, provenance
-from retcap.report import CaptioningInputs, ReportInputs, build_report
+from retcap.report import ReportInputs, build_report
+from retcap.report.studies import captioning, retrieval
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,17 +20,8 @@ with job.start(snakemake) as run:
         created=time.strftime("%Y-%m-%d %H:%M"),
         commit=commit,
         dirty=bool(dirty),
-        captioning=CaptioningInputs(
-            summary=Path(found.summary),
-            scores=dict(zip(params.systems, map(Path, found.scores), strict=True)),
-            captions=dict(zip(params.systems, map(Path, found.captions), strict=True)),
-            items=Path(found.pairs),
-            image_pack=Path(found.pack),
-            coverage=Path(found.coverage),
-            quarantine=Path(found.quarantine),
-            max_new_tokens=params.max_new_tokens,
-            examples=params.examples,
-        ),
+        captioning=captioning(found, params) if found.get("summary") else None,
+        retrieval=retrieval(found, params) if found.get("results") else None,
         provenance=Path(params.logs),
         config=Path(found.config),
     )

@@ -1,9 +1,7 @@
 """One model over one split: load, caption, record. An error of the model is an outcome, not an exception."""
 
-import hashlib
-import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ class Study:
     image_policy: str
     batch_size: int
     max_new_tokens: int
-    scratch: Path
+    scratch: Path  # finished batches lie here until the job has ended well
     code: str
 
     @property
@@ -40,16 +38,6 @@ class Study:
         if self.checkpoint == "tiny":
             return str(self.model)
         return None if self.checkpoint == "hub" else self.checkpoint
-
-    def resume_folder(self) -> Path:
-        """Scratch folder of this very run: settings, code, pairs and weights all stand in its name."""
-        facts: dict[str, Any] = {key: str(value) for key, value in asdict(self).items() if key not in ("pairs", "pack")}
-        facts["pairs"] = hashlib.sha256(self.pairs.read_bytes()).hexdigest()
-        if self.source and Path(self.source).is_dir():
-            found = sorted(path for path in Path(self.source).rglob("*") if path.is_file())
-            facts["files"] = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
-        name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        return Path(self.scratch) / f"{self.captioner}-{name}"
 
 
 def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -92,7 +80,7 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         ImagePack(study.pack),
         batch_size=study.batch_size,
         max_new_tokens=study.max_new_tokens,
-        resume_folder=study.resume_folder(),
+        resume_folder=study.scratch,
         progress=meter(f"captions of {study.captioner}", "pair"),
     )
     captions = pd.DataFrame(records)

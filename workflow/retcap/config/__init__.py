@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, explain
 from retcap.config.parts import NotNegative, Section, key
+from retcap.config.retrieval import M2krWorld, Retrieval
 
 
 class Report(Section):
@@ -28,7 +29,9 @@ class Config(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = key("demo", "results/<experiment>/")
     seed: NotNegative = key(0, "base of every random draw")
     device: Literal["cpu", "cuda"] = key("cpu", "cuda: GPU rules ask for their GPUs; cpu: they ask for none")
-    studies: list[Literal["captioning"]] = key(["captioning"], "studies to run")
+    studies: list[Literal["retrieval", "captioning"]] = key(["retrieval", "captioning"], "studies to run")
+    m2kr_world: M2krWorld = key(M2krWorld(), "the generated retrieval world")
+    retrieval: Retrieval = key(Retrieval(), "study 1: image and question retrieve passages of text and image")
     panorama_world: PanoramaWorld = key(PanoramaWorld(), "the generated panorama world")
     captioning: Captioning = key(Captioning(), "study 2: vision-language models caption panoramas")
     report: Report = key(Report(), "the report page")
@@ -53,13 +56,17 @@ def resolve(raw: dict[str, Any], files: list[str | Path] = (), overrides: dict[s
 GENERATED = "results/data/"  # below it the workflow makes the files itself
 
 
-def _missing_inputs(config: Config) -> list[tuple[tuple[str, ...], str]]:
+def _missing_inputs(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
     """Input files that neither exist nor are made by a rule, as (key path, message)."""
-    named = {}
+    named: list[tuple[tuple[str | int, ...], str | None]] = []
     if "captioning" in config.studies:
-        named = {("captioning", "csv"): config.captioning.csv, ("captioning", "train_csv"): config.captioning.train_csv}
+        named += [(("captioning", name), getattr(config.captioning, name)) for name in ("csv", "train_csv")]
+    if "retrieval" in config.studies:
+        for dataset, files in config.retrieval.datasets.items():
+            for part, paths in files.files().items():
+                named += [(("retrieval", "datasets", dataset, part, place), path) for place, path in enumerate(paths)]
     return [
         (place, f"no file at `{path}` (seen from {Path.cwd()}). Give the path of your own copy of the data.")
-        for place, path in named.items()
+        for place, path in named
         if path is not None and not path.startswith(GENERATED) and not Path(path).is_file()
     ]

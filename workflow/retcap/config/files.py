@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
@@ -53,13 +53,17 @@ def _yaml(section: BaseModel, depth: int) -> Iterator[str]:
             yield from textwrap.wrap(comment, 116, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
             yield f"{indent}{name}:"
             yield from _yaml(value, depth + 1)
+            continue
+        block = isinstance(value, dict) and len(value) > 0
+        line = f"{indent}{name}:" if block else f"{indent}{name}: {_flow(value)}"
+        if len(line) + len(comment) < 116:
+            yield f"{line}  # {comment}"
         else:
-            line = f"{indent}{name}: {_scalar(value)}"
-            if len(line) + len(comment) < 116:
-                yield f"{line}  # {comment}"
-            else:
-                yield from textwrap.wrap(comment, 116, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-                yield line
+            yield from textwrap.wrap(comment, 116, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+            yield line
+        if block:
+            text = yaml.safe_dump(_plain(value), default_flow_style=None, width=10_000, sort_keys=False)
+            yield from textwrap.indent(text.rstrip(), indent + "  ").splitlines()
 
 
 def _comment(field: FieldInfo) -> str:
@@ -68,33 +72,39 @@ def _comment(field: FieldInfo) -> str:
     return f"{field.description}{unit}"
 
 
-def _scalar(value: Any) -> str:
-    if isinstance(value, list | dict):
-        plain = (
-            [item.model_dump() if isinstance(item, BaseModel) else item for item in value]
-            if isinstance(value, list)
-            else value
-        )
-        return yaml.safe_dump(plain, default_flow_style=True, width=10_000, sort_keys=False).strip()
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
 def _table() -> Iterator[str]:
     yield "| key | default | unit | meaning | origin of the default |"
     yield "|---|---|---|---|---|"
-    for path, field, value in _walk(Config(), ""):
+    for path, field, value in _walk(Config, ""):
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        cells = [f"`{path}`", f"`{_scalar(value)}`", extra.get("unit", ""), field.description, extra.get("source", "")]
+        shown = "see config.yaml" if isinstance(value, dict) and value else f"`{_flow(value)}`"
+        cells = [f"`{path}`", shown, extra.get("unit", ""), field.description, extra.get("source", "")]
         yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _walk(section: BaseModel, prefix: str) -> Iterator[tuple[str, FieldInfo, Any]]:
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+def _walk(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Every key below a section; entries with a name of the user's own appear as `<name>`."""
+    for name, field in section.model_fields.items():
+        value = field.get_default(call_default_factory=True)
         if isinstance(value, BaseModel):
-            yield from _walk(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field, value
+            yield from _walk(type(value), f"{prefix}{name}.")
+            continue
+        yield f"{prefix}{name}", field, value
+        entry = get_args(field.annotation)[-1] if isinstance(value, dict) else None
+        if isinstance(entry, type) and issubclass(entry, BaseModel):
+            yield from _walk(entry, f"{prefix}{name}.<name>.")
 
 
 def main() -> int:

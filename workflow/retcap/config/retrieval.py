@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from retcap import plugins
 from retcap.config.parts import (
     BackbonePlugin,
     Dataset,
@@ -23,21 +24,55 @@ class HoldOut(Section):
     """Validation rows taken out of the training rows, where a data set has no validation split of its own."""
 
     rows: Positive = key(5000, "training rows to hold out", "rows", SEED)
-    by: Literal["passage", "row"] = key("passage", "`passage`: whole entities, so that they are unseen; `row`: any row")
+    by: Literal["passage", "image", "row"] = key("passage", "what stays together; `passage` makes its entities unseen")
 
 
 class RetrievalSet(Section):
     """Files of one M2KR data set; lists, because the releases are split in several files."""
 
     train: list[str] = key([], "JSONL files of training queries", "paths")
-    valid: list[str] = key([], "JSONL files of validation queries; empty with `holdout`", "paths")
+    train_passages: list[str] = key(
+        [], "corpus of the training queries; empty: the passages in the query lines", "paths"
+    )
+    valid: list[str] = key([], "JSONL files of validation queries; with `holdout` they are only audited", "paths")
+    valid_passages: list[str] = key([], "corpus of the validation queries; empty: the test corpus", "paths")
     test: list[str] = key([], "JSONL files of test queries", "paths")
     passages: list[str] = key([], "JSONL files of the corpus that test queries search", "paths")
-    valid_passages: list[str] = key([], "corpus of the validation queries; empty: the test corpus", "paths")
     roots: str | dict[str, str] = key("", "folder of the images, or path prefix → folder", "path")
-    valid_limit: Positive | None = key(5000, "validation queries used; null: all", "queries", SEED)
+    valid_limit: Positive | None = key(5000, "validation queries used, drawn at random; null: all", "queries", SEED)
     holdout: HoldOut | None = key(None, "hold validation rows out of training; null: the set has its own")
     weight: Annotated[float, Field(ge=0)] = key(1.0, "how often an epoch shows each training row", "", SEED)
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> "RetrievalSet":
+        for name in ("train", "test", "passages"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"`{name}` names no file. Every data set needs training and test queries and a corpus."
+                )
+        if not self.valid and self.holdout is None:
+            raise ValueError(
+                "neither `valid` nor `holdout` is given. Name validation files, or hold rows out of training."
+            )
+        return self
+
+    def files(self) -> dict[str, list[str]]:
+        """Every input file by key."""
+        names = ("train", "train_passages", "valid", "valid_passages", "test", "passages")
+        return {name: getattr(self, name) for name in names}
+
+
+def _world() -> dict[str, RetrievalSet]:
+    """The four sets of the generated world; as published, InfoSeek has no validation split and OKVQA's leaks."""
+    sets = {}
+    for name, splits in plugins.load("datasets", "m2kr_world").FILES.items():
+        found = {split: parts["queries"] for split, parts in splits.items()}
+        found |= {"train_passages": splits["train"]["passages"], "passages": splits["test"]["passages"]}
+        values: dict[str, Any] = {part: [WORLD + path for path in paths] for part, paths in found.items()}
+        group = getattr(plugins.load("datasets", name), "HOLD_OUT", None)
+        values["holdout"] = HoldOut(rows=100, by=group) if group else None
+        sets[name] = RetrievalSet(**values, roots=f"{WORLD}images")
+    return sets
 
 
 class BackboneChoice(Section):
@@ -98,7 +133,7 @@ class RetrievalTraining(Section):
 class Embedding(Section):
     """Encoding of queries and passages."""
 
-    shards: Positive = key(2, "jobs per corpus", "shards")
+    shards: Positive = key(1, "jobs per data set and system", "shards")
     batch_size: Positive = key(128, "items per batch", "items")
     compute: Literal["fp32", "bf16", "fp16"] = key("fp32", "what the model computes in")
     storage: Literal["float32", "float16"] = key("float32", "what is written")
@@ -109,6 +144,7 @@ class Search(Section):
 
     depth: Positive = key(100, "distinct passages kept per query", "passages")
     memory_mb: Positive = key(1024, "budget of working memory", "MB")
+    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key([], "indexes to compare with the exact search")
 
 
 class Pack(Section):
@@ -125,15 +161,13 @@ class M2krWorld(Section):
     seed: NotNegative = key(0, "seed of the world")
 
 
-def _world_sets() -> dict[str, RetrievalSet]:
-    return {}
-
-
 class Retrieval(Section):
     """Study 1: image and question retrieve passages of text and image, on M2KR."""
 
-    datasets: dict[Dataset, RetrievalSet] = key({}, "data sets, by plugin name")
-    backbones: dict[str, BackboneChoice] = key({"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own")
+    datasets: dict[Dataset, RetrievalSet] = key(_world(), "data sets, by plugin name; null leaves one out")
+    backbones: dict[str, BackboneChoice] = key(
+        {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
+    )
     retrievers: dict[str, RetrieverChoice] = key(
         {"ret2": RetrieverChoice()}, "retrievers to train, by a name of your own"
     )
@@ -148,8 +182,20 @@ class Retrieval(Section):
     k: list[Positive] = key([1, 5, 10, 20, 50, 100], "cut-offs of R@k and PR@k", "", "FLMR, ReT")
     dialect: Literal["strict", "flmr", "ret"] = key("strict", "scoring rules; see the documentation of the metrics")
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
-    near_duplicates: bool = key(True, "audit near-duplicate images by perceptual hash")
-    examples: NotNegative = key(2, "example queries per data set in the report", "queries")
+    audit_images: bool = key(True, "audit images by content too; reads every image once")
+    near_duplicate_bits: NotNegative | None = key(
+        None, "audit near-duplicate images: differing bits allowed; null: off"
+    )
+    fail_on: list[str] = key(["query_ids", "questions", "query_file"], "audit findings that stop the run")
+    published: bool = key(False, "show published results beside ours; they make sense beside the real data only")
+
+    @field_validator("datasets", "backbones", "retrievers", mode="before")
+    @classmethod
+    def _null_leaves_out(cls, entries: Any) -> Any:
+        """An overlay cannot delete an entry of the defaults; it sets it to null instead."""
+        if not isinstance(entries, dict):
+            return entries
+        return {name: entry for name, entry in entries.items() if entry not in (None, "null")}
 
     @model_validator(mode="after")
     def _backbones_exist(self) -> "Retrieval":

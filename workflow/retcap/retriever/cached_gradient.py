@@ -7,6 +7,9 @@ contrastive learning batch size under memory limited setup", arXiv 2101.06983).
 
 Memory is that of one chunk plus the vectors; the price is one extra forward pass. The random state after the step is
 the one after step 1, so dropout draws are the same as without caching.
+
+Batch norms are the exception: they normalise by the chunk instead of the batch, and count each chunk twice in their
+running statistics. Vision transformers and the fusion cell have none; a ResNet tower should be frozen with this option.
 """
 
 from collections.abc import Callable, Mapping, Sequence

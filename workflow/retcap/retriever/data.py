@@ -46,7 +46,7 @@ class Prepared:
         self.queries = tokens.TokenTable.open(folder / "queries")
         self.passages = tokens.TokenTable.open(folder / "passages")
         self.rows, self.starts, self.positives, self.codes = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "starts", "positives", "codes")
+            tokens.mapped(folder / f"{name}.npy") for name in ("rows", "starts", "positives", "codes")
         )
         self.pack = ImagePack(pack) if pack else None
         self._made_of = folder, pack

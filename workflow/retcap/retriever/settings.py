@@ -1,5 +1,7 @@
 """The settings of one training run, and what the Hugging Face Trainer gets of them."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -19,6 +21,7 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     scratch: str
     output: str
     seed: int
+    best_output: str | None = None  # folder for the best weights of the macro mean and of each set; None: scratch only
     epochs: float = 20
     max_steps: int | None = None  # stop here even if the epochs are not over; the schedule does not change
     schedule_epochs: float | None = None  # length of warm-up and decay; None: `epochs`
@@ -49,6 +52,32 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     workers: int = 4  # data-loader processes per rank
     device: Literal["cuda", "cpu"] = "cuda"
     model_class: str = "retcap.retriever.model:RetrieverModel"
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("This training cannot run:\n" + "\n".join(f"  - {line}" for line in problems))
+
+    def _problems(self) -> Iterator[str]:
+        for kind, sets in (("train", self.train), ("validation", self.validation)):
+            names = [part.name for part in sets]
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield f"{kind}: the name {name!r} stands for more than one set."
+            for name in sorted({name for name in names if Path(name).name != name or name in ("", "macro")}):
+                yield f"{kind}: {name!r} cannot name a set: names are used for folders, and macro is their mean."
+        if not self.train:
+            yield "train: there is no set to train on."
+        metric, _, k = self.select_metric.partition("@")
+        if metric not in ("R", "PR") or not k.isdigit() or int(k) not in self.ks:
+            yield f"select_metric {self.select_metric!r} must be R@k or PR@k with k one of ks {list(self.ks)}."
+        if not 0 <= self.warmup_ratio < 1:
+            yield f"warmup_ratio {self.warmup_ratio} must lie in 0..1 (1 excluded): it is a share of the schedule."
+        for name in ("epochs", "schedule_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                yield f"{name} {value} must be positive."
+        for name in ("chunk_size", "eval_steps", "save_steps", "log_steps", "eval_batch_size", "patience"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                yield f"{name} {value} must be at least 1."
 
 
 def trainer_arguments(job: TrainingJob) -> TrainingArguments:

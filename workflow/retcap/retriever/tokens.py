@@ -193,8 +193,8 @@ class TokenTable:
     @classmethod
     def open(cls, folder: Path) -> "TokenTable":
         """Memory-mapped; nothing is read until a row is asked for."""
-        starts, has_text = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("starts", "has_text"))
-        table = cls(_map(folder / "tokens.bin", np.int32), starts, has_text, _map(folder / "keys.bin", "S64"))
+        starts, has_text = (mapped(folder / f"{name}.npy") for name in ("starts", "has_text"))
+        table = cls(mapped(folder / "tokens.bin", np.int32), starts, has_text, mapped(folder / "keys.bin", "S64"))
         table.folder = folder
         return table
 
@@ -219,5 +219,8 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
-def _map(file: Path, dtype: Any) -> np.ndarray:
-    return np.memmap(file, dtype, mode="r") if file.stat().st_size else np.empty(0, dtype)
+def mapped(file: Path, dtype: Any = None) -> np.ndarray:
+    """A memory-mapped .npy file, or raw one with its `dtype`; as a plain array, whose slices cost far less time."""
+    if dtype is None:
+        return np.asarray(np.load(file, mmap_mode="r"))
+    return np.asarray(np.memmap(file, dtype, mode="r")) if file.stat().st_size else np.empty(0, dtype)

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import random
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,20 +200,22 @@ class RetrieverTrainer(Trainer):
 
 
 def last_checkpoint(folder: Path, ranks: int) -> Path | None:
-    """The newest complete checkpoint. Incomplete ones, from a run that was killed while it saved, are deleted."""
-    complete = []
-    for path in sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rsplit("-", 1)[1])):
-        if _is_complete(path, ranks):
-            complete.append(path)
-        elif gather.rank() == 0:
-            log.warning("%s is incomplete and is deleted", path)
-            shutil.rmtree(path, ignore_errors=True)
-    return complete[-1] if complete else None
+    """The newest complete checkpoint. Incomplete ones, from a run that was killed while it saved, are left alone."""
+    paths = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    complete = [path for path in paths if _is_complete(path)]
+    if not complete:
+        return None
+    made_by = len(list(complete[-1].glob("rng_state*.pth")))
+    if made_by != ranks:
+        raise ValueError(
+            f"{complete[-1]} comes from a run on {made_by} rank(s), this one has {ranks}: batches, order and schedule "
+            f"would change in the middle. Ask for {made_by} GPU(s), or delete {folder} to start again."
+        )
+    return complete[-1]
 
 
-def _is_complete(checkpoint: Path, ranks: int) -> bool:
-    random_states = ("rng_state.pth",) if ranks == 1 else tuple(f"rng_state_{rank}.pth" for rank in range(ranks))
-    if not all((checkpoint / name).is_file() for name in (*STATE_FILES, *random_states)):
+def _is_complete(checkpoint: Path) -> bool:
+    if not all((checkpoint / name).is_file() for name in STATE_FILES):
         return False
     try:
         json.loads((checkpoint / "trainer_state.json").read_text())

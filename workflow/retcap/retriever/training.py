@@ -15,14 +15,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 import torch.distributed as dist
 from transformers import TrainerState, TrainingArguments
 
@@ -48,11 +49,29 @@ def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
     file = scratch / "job.json"
     file.write_bytes(msgspec.json.encode(job))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
+    _follow([*command, "-m", "retcap.retriever.training", str(file)])
+    return json.loads((scratch / "curves.json").read_text())
+
+
+def _follow(command: list[str]) -> None:
+    """Run a command, put what it prints into the log, and end it with this process, its own children included."""
     paths = [str(Path(retcap.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     environment.setdefault("OMP_NUM_THREADS", "1")  # torchrun would set it too, with a warning
-    subprocess.run([*command, "-m", "retcap.retriever.training", str(file)], env=environment, check=True)
-    return json.loads((scratch / "curves.json").read_text())
+    last: deque[str] = deque(maxlen=20)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                last.append(line.rstrip())
+                log.info("%s", last[-1])
+        except BaseException:
+            child.terminate()  # torchrun passes it on to the ranks; a kill would leave them behind
+            raise
+    if child.returncode:
+        raise RuntimeError(f"Training ended with exit status {child.returncode}. Its last lines:\n" + "\n".join(last))
 
 
 def run(job: TrainingJob) -> dict[str, Any]:
@@ -82,7 +101,10 @@ def run(job: TrainingJob) -> dict[str, Any]:
             state = trainer.state
         curves = _curves(job, state, counts, arguments.max_steps, selection)
         if gather.rank() == 0:
-            _publish(job, model, selection.folder / MACRO if job.load_best and validation else None)
+            best = selection.folder / MACRO if job.load_best and validation else None
+            _publish(Path(job.output), model.save_pretrained if best is None else partial(_copy, best))
+            if job.best_output and validation:
+                _publish(Path(job.best_output), partial(shutil.copytree, selection.folder))
             (scratch / "curves.json").write_text(json.dumps(curves))
         if gather.ranks() > 1:
             dist.barrier()
@@ -105,7 +127,7 @@ def _lock(scratch: Path) -> Iterator[None]:
         yield
 
 
-def _load_model(job: TrainingJob) -> torch.nn.Module:
+def _load_model(job: TrainingJob) -> Any:
     module, name = job.model_class.split(":")
     model = getattr(import_module(module), name).from_pretrained(job.initial)
     model.logit_scale.requires_grad_(job.learn_temperature)
@@ -117,8 +139,6 @@ def _load_model(job: TrainingJob) -> torch.nn.Module:
 def _validation(job: TrainingJob, scratch: Path, tokenizer: Any) -> Validation | None:
     if not job.validation:
         return None
-    if int(job.select_metric.rpartition("@")[2]) not in job.ks:
-        raise ValueError(f"select_metric {job.select_metric!r}: its k is not in ks {list(job.ks)}. Add it there.")
     return Validation(
         job.validation,
         scratch / "validation",
@@ -177,7 +197,8 @@ def _curves(
     for name in selection.metrics:
         score = selection.folder / name / "score.json"
         if score.is_file():
-            best[name] = {**json.loads(score.read_text()), "folder": str(score.parent)}
+            folder = Path(job.best_output) / name if job.best_output else score.parent
+            best[name] = {**json.loads(score.read_text()), "folder": str(folder)}
     train = [entry for entry in state.log_history if "loss" in entry]
     early = bool(job.validation) and state.global_step < last_step and selection.finished(state)
     return {
@@ -192,23 +213,24 @@ def _curves(
     }
 
 
-def _publish(job: TrainingJob, model: Any, best: Path | None) -> None:
-    """Put the final model to `output`, whole or not at all."""
-    output = Path(job.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if best is None:
-        model.save_pretrained(partial)
-    else:
-        shutil.copytree(best, partial, ignore=shutil.ignore_patterns("score.json"))
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(partial, output)
+def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make the folder, which appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write(unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(unfinished, folder)
+
+
+def _copy(model: Path, folder: Path) -> None:
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("score.json"))
 
 
 def main(arguments: list[str]) -> None:
     """One rank under torchrun: `python -m retcap.retriever.training job.json`."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     run(msgspec.json.decode(Path(arguments[0]).read_bytes(), type=TrainingJob))
 
 

@@ -1,0 +1,107 @@
+"""The study's one table: every system on every data set, paired differences, published rows, parameter counts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from retcap import stats
+from retcap.retrieval import published
+
+COMPARED = ("R@5", "R@10", "PR@5")  # what the paired differences are taken of
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per (system, data set, metric): value, interval, n, dialect, floor."""
+    rows = []
+    for result in results:
+        for metric, found in result["metrics"].items():
+            rows.append(
+                {
+                    "system": result["system"],
+                    "dataset": result["dataset"],
+                    "metric": metric,
+                    "value": found["value"],
+                    "ci_low": found["ci_low"],
+                    "ci_high": found["ci_high"],
+                    "n": found["n"],
+                    "floor": result["floors"].get(metric),
+                    "dialect": result["dialect"],
+                    "corpus_size": result["corpus_size"],
+                    "source": "measured",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def differences(
+    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], *, draws: int, seed: int, level: float = 0.95
+) -> list[dict[str, Any]]:
+    """Each trained system minus every other one on the same queries, resampled by query image.
+
+    `per_query`: system -> data set -> per-query table. The intervals are paired: both systems share every draw.
+    """
+    found = []
+    for first in main:
+        for second in (name for name in per_query if name != first):
+            for dataset in per_query[first]:
+                a, b = (pq.read_table(per_query[name][dataset]).to_pandas() for name in (first, second))
+                codes, count = stats.cluster_codes(a["cluster"])
+                weights = stats.draw_weights(count, draws, np.random.default_rng(seed))
+                for metric in (name for name in COMPARED if name in a):
+                    both = [stats.mean_table(frame[metric].to_numpy(dtype=np.float64)) for frame in (a, b)]
+                    one = stats.paired_difference(*both, codes, weights, level=level)
+                    found.append(
+                        {
+                            "system": first,
+                            "other": second,
+                            "dataset": dataset,
+                            "metric": metric,
+                            "difference": one.value,
+                            "ci_low": one.low,
+                            "ci_high": one.high,
+                        }
+                    )
+    return found
+
+
+def published_rows() -> pd.DataFrame:
+    """Rows of the literature on the real data, marked as published, with their caveats."""
+    rows = [
+        {
+            "system": row.system,
+            "dataset": dataset,
+            "metric": metric,
+            "value": value,
+            "source": f"published: {row.source}",
+            "caveat": row.caveat,
+        }
+        for row in published.ROWS
+        for (dataset, metric), value in row.scores.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def write(path: Path, content: Any) -> None:
+    """JSON, NaN refused."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def banner(results: Sequence[Mapping[str, Any]], metric: str = "R@5") -> str:
+    """The study in a few lines for the terminal: one per system, the metric on every data set in percent."""
+    datasets = list(dict.fromkeys(result["dataset"] for result in results))
+    values = {
+        (one["system"], one["dataset"]): one["metrics"][metric]["value"] for one in results if metric in one["metrics"]
+    }
+    width = max(len(result["system"]) for result in results)
+    lines = ["=" * 60, f"Retrieval study, {metric} in percent", "=" * 60]
+    lines.append(" " * width + "  " + "  ".join(f"{name:>14}" for name in datasets))
+    for system in dict.fromkeys(result["system"] for result in results):
+        cells = [values.get((system, dataset)) for dataset in datasets]
+        shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
+        lines.append(f"{system:<{width}}  " + "  ".join(shown))
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""The compared systems: what turns queries and passages into vectors.
+
+random                  random unit vectors: chance, by the same code
+zero_shot-<backbone>    CLIP's own text and image features, summed
+untrained-<retriever>   the retriever as built, before any training
+<retriever>             the trained retriever
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from retcap import plugins
+
+RANDOM, ZERO_SHOT, UNTRAINED = "random", "zero_shot-", "untrained-"
+RANDOM_SIZE = 64  # channels of the random vectors; chance does not depend on it
+
+
+class Place(NamedTuple):
+    """Where vectors of one side of a data set are read from and written to."""
+
+    side: str  # "query" or "passage"
+    table: Path
+    pack: Path
+    out: Path  # shard-<i>.npy
+    ids: Path  # shard-<i>.ids.parquet
+
+
+def load(system: str, source: str | None, backbone: dict[str, Any], device: str) -> Any:
+    """The encoder of a system; None for the random one. `source`: folder or hub id; `backbone`: plugin and revision."""
+    if system == RANDOM:
+        return None
+    if system.startswith(ZERO_SHOT):
+        from retcap.retriever.zero_shot import ZeroShot
+
+        towers = plugins.load("backbones", backbone["plugin"]).load(source, revision=backbone["revision"])
+        return ZeroShot(towers).to(device).eval()
+    from retcap.retriever.model import RetrieverModel
+
+    return RetrieverModel.from_pretrained(source).to(device).eval()
+
+
+def embed(
+    model: Any,
+    place: Place,
+    settings: dict[str, Any],
+    *,
+    shard: int,
+    seed: int,
+    threads: int,
+    progress: Callable[..., Iterable],
+) -> dict[str, Any]:
+    """Write one shard of one side and return its counts."""
+    from retcap.retriever import embedding, zero_shot
+
+    shards = {"shard": shard, "shards": settings["shards"], "storage": settings["storage"]}
+    if model is None:
+        seed = 2 * seed + (place.side == "passage")  # queries must not equal passages
+        return zero_shot.embed_random(
+            place.side, place.table, place.out, place.ids, size=RANDOM_SIZE, seed=seed, **shards
+        )
+    return embedding.embed(
+        model,
+        place.side,
+        place.table,
+        place.pack,
+        place.out,
+        place.ids,
+        batch_size=settings["batch_size"],
+        dtype=settings["compute"],
+        threads=threads,
+        progress=progress,
+        **shards,
+    )

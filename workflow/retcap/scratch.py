@@ -1,0 +1,37 @@
+"""Scratch folders that outlive a killed job, so that training and captioning resume where they stopped.
+
+Snakemake deletes the outputs of a failed job, and what lies in an output folder with them. A scratch folder is no output:
+it is named after everything that decides the result (params with the code digest, contents of the inputs), so a job that
+is started again with the same settings finds its own work, and one with other settings does not.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+WHOLE_BYTES = 1_000_000  # larger files count by size and mtime: hashing checkpoints would cost more than it saves
+
+
+def folder(snakemake: Any) -> Path:
+    """`results/<experiment>/.scratch/<rule>/<wildcards>-<hash>`; not created here."""
+    log = Path(snakemake.log[0])
+    root = next(parent.parent for parent in log.parents if parent.name == "logs")
+    params = {name: value for name, value in snakemake.params.items()}
+    facts = {"params": params, "inputs": [fingerprint(Path(path)) for path in snakemake.input]}
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    labels = [str(value) for value in snakemake.wildcards]
+    return root / ".scratch" / snakemake.rule / "-".join([*labels, name])
+
+
+def fingerprint(path: Path) -> list[list[Any]]:
+    """Name and content of a file, or of all files below a folder, in a fixed order."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return [[file.relative_to(path).as_posix(), _content(file)] for file in files]
+
+
+def _content(file: Path) -> str:
+    state = file.stat()
+    if state.st_size > WHOLE_BYTES:
+        return f"{state.st_size} {state.st_mtime_ns}"
+    return hashlib.sha256(file.read_bytes()).hexdigest()

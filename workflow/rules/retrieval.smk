@@ -1,0 +1,336 @@
+# Study 1, retrieval: files → normalise → audit, pack → backbone → build → train → embed → search → score → summary.
+
+
+wildcard_constraints:
+    dataset="|".join(config["retrieval"]["datasets"]) or "none",
+    retriever="|".join(map(re.escape, config["retrieval"]["retrievers"])) or "none",
+    encoder="|".join(map(re.escape, retrieval_systems())),
+    shard="[0-9]+",
+
+
+rule build_m2kr_world:
+    output:
+        world=directory("results/data/m2kr_world"),
+    log:
+        "results/data/logs/build_m2kr_world.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        seed=lookup("m2kr_world/seed", within=config),
+        code=code("build_m2kr_world", *plugin_files("datasets", ["m2kr_world"])),
+    message:
+        "drawing the retrieval world"
+    script:
+        "../scripts/build_m2kr_world.py"
+
+
+rule normalise_retrieval:
+    input:
+        files=retrieval_files,
+    output:
+        data=directory("<results>/retrieval/data/{dataset}"),
+    log:
+        "<logs>/normalise_retrieval/{dataset}.log",
+    benchmark:
+        "<benchmarks>/normalise_retrieval/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+        disk_mb=20000,
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        settings=retrieval_set(
+            "train", "train_passages", "valid", "valid_passages", "test", "passages", "roots", "valid_limit", "holdout"
+        ),
+        seed=lookup("seed", within=config),
+        code=lambda wildcards: code("normalise_retrieval", *plugin_files("datasets", [wildcards.dataset])),
+    message:
+        "reading {wildcards.dataset}"
+    script:
+        "../scripts/normalise_retrieval.py"
+
+
+rule audit_retrieval:
+    input:
+        data="<results>/retrieval/data/{dataset}",
+    output:
+        audit="<results>/retrieval/audit/{dataset}.json",
+    log:
+        "<logs>/audit_retrieval/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        settings=retrieval_set("roots"),
+        images=lookup("retrieval/audit_images", within=config),
+        near_duplicate_bits=lookup("retrieval/near_duplicate_bits", within=config),
+        fail_on=lookup("retrieval/fail_on", within=config),
+        code=lambda wildcards: code("audit_retrieval", *plugin_files("datasets", [wildcards.dataset])),
+    message:
+        "looking for leaks between the splits of {wildcards.dataset}"
+    script:
+        "../scripts/audit_retrieval.py"
+
+
+rule pack_retrieval_images:
+    input:
+        data="<results>/retrieval/data/{dataset}",
+    output:
+        pack=directory("<results>/retrieval/pack/{dataset}"),
+    log:
+        "<logs>/pack_retrieval_images/{dataset}.log",
+    benchmark:
+        "<benchmarks>/pack_retrieval_images/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        disk_mb=400000 if config["device"] == "cuda" else 2000,
+    params:
+        settings=retrieval_set("roots"),
+        pack=lookup("retrieval/pack", within=config),
+        code=code("pack_retrieval_images"),
+    message:
+        "packing the images of {wildcards.dataset}"
+    script:
+        "../scripts/pack_retrieval_images.py"
+
+
+rule pretrain_tiny_clip:
+    input:
+        world="results/data/m2kr_world",
+    output:
+        model=directory("<results>/models/tiny_clip"),
+        history="<results>/retrieval/tiny_clip.json",
+    log:
+        "<logs>/pretrain_tiny_clip.log",
+    benchmark:
+        "<benchmarks>/pretrain_tiny_clip.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        training=lookup("retrieval/tiny_clip", within=config),
+        side_px=lookup("retrieval/pack/side_px", within=config),
+        seed=lookup("seed", within=config),
+        code=code("pretrain_tiny_clip", *plugin_files("backbones", ["clip_open_clip"])),
+    message:
+        "pre-training the tiny CLIP"
+    script:
+        "../scripts/pretrain_tiny_clip.py"
+
+
+rule build_retriever:
+    input:
+        backbone=lambda wildcards: backbone_folder(retriever(wildcards)["backbone"]),
+    output:
+        model=directory("<results>/models/untrained-{retriever}"),
+        parameters="<results>/retrieval/parameters/{retriever}.json",
+    log:
+        "<logs>/build_retriever/{retriever}.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        backbone=lambda wildcards: backbone(retriever(wildcards)["backbone"]),
+        layer_strategy=lambda wildcards: retriever(wildcards)["layer_strategy"],
+        cell=lambda wildcards: retriever(wildcards)["cell"],
+        freeze=lookup("retrieval/training/freeze", within=config),
+        seed=lookup("seed", within=config),
+        code=lambda wildcards: code(
+            "build_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
+        ),
+    message:
+        "building {wildcards.retriever}"
+    script:
+        "../scripts/build_retriever.py"
+
+
+rule train_retriever:
+    input:
+        model="<results>/models/untrained-{retriever}",
+        data=collect("<results>/retrieval/data/{dataset}", dataset=config["retrieval"]["datasets"]),
+        packs=collect("<results>/retrieval/pack/{dataset}", dataset=config["retrieval"]["datasets"]),
+        audits=collect("<results>/retrieval/audit/{dataset}.json", dataset=config["retrieval"]["datasets"]),
+    output:
+        model=directory("<results>/models/{retriever}"),
+        curves="<results>/retrieval/curves/{retriever}.json",
+    log:
+        "<logs>/train_retriever/{retriever}.log",
+    benchmark:
+        "<benchmarks>/train_retriever/{retriever}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 16 if config["device"] == "cuda" else 2
+    resources:
+        gpu=gpus(config["retrieval"]["training"]["gpus"]),
+        mem_mb=64000 if config["device"] == "cuda" else 4000,
+        runtime=1440,
+        disk_mb=50000,
+    params:
+        training=training_settings(),
+        weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
+        k=[k for k in (1, 5, 10)],
+        seed=lookup("seed", within=config),
+        code=lambda wildcards: code(
+            "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
+        ),
+    message:
+        "training {wildcards.retriever}"
+    script:
+        "../scripts/train_retriever.py"
+
+
+rule embed_retrieval:
+    input:
+        model=encoder_folder,
+        data="<results>/retrieval/data/{dataset}",
+        pack="<results>/retrieval/pack/{dataset}",
+    output:
+        queries="<results>/retrieval/vectors/{encoder}/{dataset}/queries/shard-{shard}.npy",
+        query_ids="<results>/retrieval/vectors/{encoder}/{dataset}/queries/shard-{shard}.ids.parquet",
+        passages="<results>/retrieval/vectors/{encoder}/{dataset}/passages/shard-{shard}.npy",
+        passage_ids="<results>/retrieval/vectors/{encoder}/{dataset}/passages/shard-{shard}.ids.parquet",
+    log:
+        "<logs>/embed_retrieval/{encoder}/{dataset}/{shard}.log",
+    benchmark:
+        "<benchmarks>/embed_retrieval/{encoder}/{dataset}/{shard}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 8 if config["device"] == "cuda" else 1
+    resources:
+        gpu=gpus(1),
+        mem_mb=16000 if config["device"] == "cuda" else 2000,
+        runtime=240,
+    params:
+        encoder=lambda wildcards: wildcards.encoder,
+        backbone=encoder_backbone,
+        embedding=lookup("retrieval/embedding", within=config),
+        shard=lambda wildcards: int(wildcards.shard),
+        seed=lookup("seed", within=config),
+        code=encoder_code,
+    message:
+        "embedding {wildcards.dataset} with {wildcards.encoder}, shard {wildcards.shard}"
+    script:
+        "../scripts/embed_retrieval.py"
+
+
+rule search_retrieval:
+    input:
+        queries=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=embedding_shards()
+        ),
+        passages=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=embedding_shards()
+        ),
+        ids=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/{side}/shard-{shard}.ids.parquet",
+            side=["queries", "passages"],
+            shard=embedding_shards(),
+        ),
+        data="<results>/retrieval/data/{dataset}",
+    output:
+        hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
+        run="<results>/retrieval/trec/{encoder}/{dataset}.run",
+        indexes="<results>/retrieval/indexes/{encoder}/{dataset}.json",
+    log:
+        "<logs>/search_retrieval/{encoder}/{dataset}.log",
+    benchmark:
+        "<benchmarks>/search_retrieval/{encoder}/{dataset}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 8 if config["device"] == "cuda" else 1
+    resources:
+        gpu=gpus(1),
+        mem_mb=lambda wildcards: 2000 + config["retrieval"]["search"]["memory_mb"],
+        runtime=120,
+    params:
+        encoder=lambda wildcards: wildcards.encoder,
+        search=lookup("retrieval/search", within=config),
+        collapse=config["retrieval"]["dialect"] == "strict",
+        code=code("search_retrieval"),
+    message:
+        "searching {wildcards.dataset} with {wildcards.encoder}"
+    script:
+        "../scripts/search_retrieval.py"
+
+
+rule score_retrieval:
+    input:
+        hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
+        data="<results>/retrieval/data/{dataset}",
+    output:
+        result="<results>/retrieval/scores/{encoder}/{dataset}.json",
+        per_query="<results>/retrieval/scores/{encoder}/{dataset}.parquet",
+        qrels="<results>/retrieval/trec/{encoder}/{dataset}.qrels",
+    log:
+        "<logs>/score_retrieval/{encoder}/{dataset}.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        encoder=lambda wildcards: wildcards.encoder,
+        dataset=lambda wildcards: wildcards.dataset,
+        k=lookup("retrieval/k", within=config),
+        dialect=lookup("retrieval/dialect", within=config),
+        draws=lookup("retrieval/bootstrap_draws", within=config),
+        checkpoint=encoder_checkpoint,
+        seed=lookup("seed", within=config),
+        code=code("score_retrieval", *plugin_files("metrics", retrieval_metrics())),
+    message:
+        "scoring {wildcards.encoder} on {wildcards.dataset}"
+    script:
+        "../scripts/score_retrieval.py"
+
+
+rule summarise_retrieval:
+    input:
+        results=retrieval_results("scores/{encoder}/{dataset}.json"),
+        per_query=retrieval_results("scores/{encoder}/{dataset}.parquet"),
+        parameters=collect(
+            "<results>/retrieval/parameters/{retriever}.json", retriever=config["retrieval"]["retrievers"]
+        ),
+    output:
+        table="<results>/retrieval/results.csv",
+        differences="<results>/retrieval/differences.json",
+        parameters="<results>/retrieval/parameters.json",
+    log:
+        "<logs>/summarise_retrieval.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        retrievers=list(config["retrieval"]["retrievers"]),
+        published=lookup("retrieval/published", within=config),
+        draws=lookup("retrieval/bootstrap_draws", within=config),
+        seed=lookup("seed", within=config),
+        code=code("summarise_retrieval"),
+    message:
+        "summing up the retrieval study"
+    script:
+        "../scripts/summarise_retrieval.py"

@@ -1,0 +1,21 @@
+"""Build a retriever on its backbone, untrained."""
+
+import json
+from typing import TYPE_CHECKING
+
+from retcap import job, plugins
+from retcap.retriever import config
+from retcap.retriever.model import RetrieverModel
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    chosen, params = snakemake.params.backbone, snakemake.params
+    source = snakemake.input.get("backbone") or chosen["checkpoint"]
+    towers = plugins.load("backbones", chosen["plugin"]).load(source, revision=chosen["revision"])
+    frozen = {f"{tower}_frozen": True for tower in params.freeze}
+    settings = config.from_mapping({"layer_strategy": params.layer_strategy, **params.cell, **frozen})
+    model = RetrieverModel.build(settings, towers, seed=params.seed)
+    model.save_pretrained(run.out.model)
+    run.out.parameters.write_text(json.dumps(model.parameter_counts()), encoding="utf-8")

@@ -1,0 +1,28 @@
+"""Embed one shard of the test queries and of the corpus with one system."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.retrieval import systems
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    params, test = snakemake.params, Path(snakemake.input.data) / "test"
+    backbone = params.backbone or {}
+    source = snakemake.input.get("model") or backbone.get("checkpoint")
+    model = systems.load(params.encoder, source, backbone, run.device)
+    for side, name in (("query", "queries"), ("passage", "passages")):
+        out, ids = getattr(run.out, name), getattr(run.out, f"{side}_ids")
+        place = systems.Place(side, test / f"{name}.parquet", Path(snakemake.input.pack), out, ids)
+        systems.embed(
+            model,
+            place,
+            params.embedding,
+            shard=params.shard,
+            seed=params.seed,
+            threads=snakemake.threads,
+            progress=run.progress,
+        )

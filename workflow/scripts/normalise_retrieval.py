@@ -1,0 +1,13 @@
+"""Read all splits of one M2KR data set; hold validation rows out where it has none."""
+
+from typing import TYPE_CHECKING
+
+from retcap import job, plugins
+from retcap.retrieval.study import normalise_set
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    plugin = plugins.load("datasets", snakemake.params.dataset)
+    normalise_set(plugin, run.out.data, snakemake.params.settings, snakemake.params.seed)

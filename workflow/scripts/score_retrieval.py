@@ -1,0 +1,37 @@
+"""Score one system on one data set."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from retcap import job
+from retcap.retrieval import scoring, study, trec
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    data, params = Path(snakemake.input.data), snakemake.params
+    queries = study.test_queries(data)
+    card = json.loads((data / "test" / "card.json").read_text(encoding="utf-8"))
+    scored = scoring.score_hits(
+        queries,
+        pq.read_table(data / "test" / "passages.parquet"),
+        pq.read_table(snakemake.input.hits),
+        params.k,
+        params.dialect,
+        np.random.default_rng(params.seed),
+        about={
+            "system": params.encoder,
+            "dataset": params.dataset,
+            "revision": card["hash"],
+            "checkpoint": params.checkpoint,
+        },
+        draws=params.draws,
+    )
+    run.out.result.write_text(json.dumps(scored.result, indent=1), encoding="utf-8")
+    pq.write_table(scored.per_query, run.out.per_query)
+    trec.write_qrels(run.out.qrels, queries)

@@ -1,0 +1,32 @@
+"""Find the nearest passages of every query, exactly; compare approximate indexes with that where asked to."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from retcap import job, search
+from retcap.retrieval import trec
+from retcap.search_approximate import IndexSettings, compare_indexes
+from retcap.shards import Vectors
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    options, threads = snakemake.params.search, snakemake.threads
+    queries, passages = (
+        Vectors.open(Path(part[0]).parent) for part in (snakemake.input.queries, snakemake.input.passages)
+    )
+    hits = search.exact_search(
+        queries, passages, options["depth"], options["memory_mb"], threads, collapse=snakemake.params.collapse
+    )
+    search.write_hits(run.out.hits, hits, queries, passages)
+    table = pq.read_table(Path(snakemake.input.data) / "test" / "queries.parquet")
+    trec.write_run(run.out.run, table, pq.read_table(run.out.hits), snakemake.params.encoder)
+    effort = {"ivf_flat": (1, 4, 16, 64), "ivf_pq": (1, 4, 16, 64), "hnsw": (16, 64, 256)}
+    wanted = [IndexSettings(kind, effort[kind]) for kind in options["approximate"]]
+    depth = min(10, options["depth"])
+    found = compare_indexes(queries, passages, hits, depth, wanted, threads) if wanted else []
+    run.out.indexes.write_text(json.dumps(found), encoding="utf-8")

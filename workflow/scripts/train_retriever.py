@@ -1,0 +1,40 @@
+"""Train a retriever on all data sets; a killed run goes on where it stopped."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.retriever import training
+from retcap.retriever.data import Source
+from retcap.retriever.validation import ValidationFiles
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    weights = snakemake.params.weights
+    sets = list(zip(weights, map(Path, snakemake.input.data), snakemake.input.packs, strict=True))
+    tables = ("queries.parquet", "passages.parquet")
+    result = training.launch(
+        training.TrainingJob(
+            initial=str(snakemake.input.model),
+            train=[
+                Source(name, *(str(data / "train" / table) for table in tables), pack=pack, weight=weights[name])
+                for name, data, pack in sets
+            ],
+            validation=[
+                ValidationFiles(name, *(str(data / "valid" / table) for table in tables), pack=pack)
+                for name, data, pack in sets
+            ],
+            scratch=str(run.scratch),
+            output=str(run.out.model),
+            seed=snakemake.params.seed,
+            ks=tuple(snakemake.params.k),
+            device=run.device,
+            **snakemake.params.training,
+        ),
+        gpus=len(run.devices),
+    )
+    run.out.curves.write_text(json.dumps(result), encoding="utf-8")
+    run.discard_scratch()
