@@ -78,11 +78,10 @@ def write_rows(path: Path, rows: list[dict], row_group_size: int = 8) -> None:
 
 def tiny_model(folder: Path, **settings) -> Path:
     """A saved RetrieverModel on the random CLIP of `tiny_backbones`: vectors of size 8, 3 query tokens."""
-    from tiny_backbones import save_hf_clip
-
     from retcap import plugins
     from retcap.retriever.config import ReTConfig
     from retcap.retriever.model import RetrieverModel
+    from tiny_backbones import save_hf_clip
 
     backbone = plugins.load("backbones", "clip_hf").load(save_hf_clip(folder / "clip"))
     defaults = {"hidden_size": 8, "num_queries": 3, "num_heads": 2, "dropout_p": 0.1, "attention_dropout": 0.1}

@@ -162,9 +162,9 @@ def test_one_process_needs_no_group():
 @pytest.mark.slow
 def test_run_under_torchrun(tmp_path, monkeypatch):
     """Two ranks of 4 pairs train as one rank of 8 pairs, last uneven batch and validation included."""
-    from ret_world import job, tiny_model, write_world
     from safetensors.torch import load_file
 
+    from ret_world import job, tiny_model, write_world
     from retcap.retriever import training
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

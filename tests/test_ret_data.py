@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from ret_world import source, tiny_model, write_rows, write_world
 
+from ret_world import source, tiny_model, write_rows, write_world
 from retcap.retriever import collator, data, loss, sampler, tokens
 
 

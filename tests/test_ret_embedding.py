@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
-from ret_world import tiny_model, write_rows, write_world
 
+from ret_world import tiny_model, write_rows, write_world
 from retcap import plugins
 from retcap.images import ImagePack
 from retcap.retriever import embedding, encoding, tokens, zero_shot

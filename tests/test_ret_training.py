@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from ret_world import job, source, tiny_model, write_world
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
+from ret_world import job, source, tiny_model, write_world
 from retcap.retriever import loss, trainer, training
 from retcap.retriever.selection import Pace, should_stop
 

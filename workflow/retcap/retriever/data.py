@@ -7,10 +7,11 @@ the worker, the rank, the batch or the rows drawn before.
 
 import json
 import logging
+import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,30 +101,41 @@ def prepare(
     Left out and counted: positives that have neither text nor image (they would teach the model a constant), and
     queries whose positives are all of that kind. A positive that is in no passage file is an error.
     """
-    files = [[source.name, source.pack, _stamp(source.queries), _stamp(source.passages)] for source in sources]
-    stamp = json.dumps([files, tokenizer([PROBE, ""]).input_ids.tolist(), tokenizer.context_length])
-    about = folder / "about.json"
-    if not about.is_file() or json.loads(about.read_text())["stamp"] != stamp:
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        codes: dict[str, int] = {}  # the same id in two sets is the same passage, as in ReT's joint training
-        counts = {
+    codes: dict[str, int] = {}  # the same id in two sets is the same passage, as in ReT's joint training
+
+    def make(partial: Path) -> dict[str, dict[str, int]]:
+        return {
             source.name: _prepare_one(source, partial / source.name, tokenizer, codes, workers) for source in sources
         }
-        (partial / "about.json").write_text(json.dumps({"stamp": stamp, "counts": counts}))
+
+    stamps = [stamp(tokenizer, source.pack, source.queries, source.passages) for source in sources]
+    counts = kept(folder, json.dumps([[source.name for source in sources], stamps]), make)
+    return [Prepared(folder / source.name, source.pack) for source in sources], counts
+
+
+def kept(folder: Path, mark: str, make: Callable[[Path], Any]) -> Any:
+    """What `make` returned when it filled the folder; called unless the folder is there, complete, for this mark."""
+    about = folder / "about.json"
+    if not about.is_file() or json.loads(about.read_text())["mark"] != mark:
+        partial = folder.with_name(f".{folder.name}.partial")
+        for old in (partial, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "about.json").write_text(json.dumps({"mark": mark, "made": make(partial)}))
         partial.rename(folder)
-    return [Prepared(folder / source.name, source.pack) for source in sources], json.loads(about.read_text())["counts"]
+    return json.loads(about.read_text())["made"]
 
 
-def _stamp(file: str) -> list[str | int]:
-    status = Path(file).stat()
-    return [file, status.st_size, status.st_mtime_ns]
+def stamp(tokenizer: Any, pack: str | None, *files: str) -> str:
+    """Tells whether prepared data still fit: sizes and times of the files and the pack, a probe of the tokenizer."""
+    paths = [*files, *([str(Path(pack) / "paths.parquet")] if pack else [])]
+    status = [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths]
+    return json.dumps([status, tokenizer([PROBE, ""]).input_ids.tolist(), tokenizer.context_length])
 
 
 def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, int], workers: int) -> dict[str, int]:
     started = time.perf_counter()
-    folder.mkdir(parents=True)
+    folder.mkdir()
     keys = tokens.image_keys(source.pack)
     ids: list[str] = []
 

@@ -88,7 +88,7 @@ def run(job: TrainingJob) -> dict[str, Any]:
         model = _load_model(job)
         with arguments.main_process_first(desc="preparing the training data"):
             sets, counts = prepare(job.train, scratch / "data", model.tokenizer, job.workers)
-        validation = _validation(job, scratch, model.tokenizer)
+            validation = _validation(job, scratch, model.tokenizer)
         trainer, selection = _trainer(job, arguments, model, sets, validation)
         checkpoint = last_checkpoint(scratch, gather.ranks())
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")) if checkpoint else TrainerState()

@@ -22,6 +22,7 @@ from torch import nn
 
 from retcap.images import ImagePack
 from retcap.retriever import gather, tokens
+from retcap.retriever.data import kept, stamp
 from retcap.retriever.encoding import Encoder, Precision
 from retcap.search import exact_search
 from retcap.shards import Vectors
@@ -41,14 +42,19 @@ class ValidationFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Texts:
     """Lower-cased UTF-8 texts of a passage file, one after another in a file that is memory-mapped."""
 
-    def __init__(self, parquet: str, file: Path):
+    def __init__(self, folder: Path):
+        self._starts = tokens.mapped(folder / "text_starts.npy")
+        self._bytes = tokens.mapped(folder / "texts.bin", np.uint8)
+
+    @staticmethod
+    def write(folder: Path, parquet: str) -> None:
+        """Make the files that the constructor opens."""
         starts = [0]
-        with open(file, "wb") as stream:
+        with open(folder / "texts.bin", "wb") as stream:
             for batch in pq.ParquetFile(parquet).iter_batches(columns=["text"]):
                 for text in batch["text"].to_pylist():
                     starts.append(starts[-1] + stream.write((text or "").lower().encode()))
-        self._starts = np.array(starts)
-        self._bytes = np.memmap(file, np.uint8, mode="r") if starts[-1] else np.empty(0, np.uint8)
+        np.save(folder / "text_starts.npy", np.array(starts))
 
     def contains(self, row: int | np.integer, answers: list[bytes]) -> bool:
         """True if some answer (lower-cased UTF-8) occurs in the text; UTF-8 matches bytewise only where it should."""
@@ -60,15 +66,23 @@ class ValidationSet:
     """One validation set, tokenised once; its corpus is encoded and searched at every evaluation."""
 
     def __init__(self, files: ValidationFiles, folder: Path, tokenizer: Any, workers: int = 1):
-        folder.mkdir(parents=True, exist_ok=True)
         self.name = files.name
         self.pack = ImagePack(files.pack) if files.pack else None
-        keys = tokens.image_keys(files.pack)
         sides: list[tuple[tokens.Side, str]] = [("query", files.queries), ("passage", files.passages)]
+
+        def make(partial: Path) -> None:
+            keys = tokens.image_keys(files.pack)
+            for side, file in sides:
+                chunks = tokens.tokenise(tokens.read(file, side, keys), tokenizer, workers)
+                tokens.TokenTable.write(partial / side, chunks)
+            Texts.write(partial, files.passages)
+
+        folder = folder / files.name
+        kept(folder, stamp(tokenizer, files.pack, files.queries, files.passages), make)
         self.tables: dict[tokens.Side, tokens.TokenTable] = {
-            side: tokens.TokenTable.from_chunks(tokens.tokenise(tokens.read(file, side, keys), tokenizer, workers))
-            for side, file in sides
+            side: tokens.TokenTable.open(folder / side) for side, _ in sides
         }
+        self.texts = Texts(folder)
         self.ids = pq.read_table(files.passages, columns=["passage_id"])["passage_id"].to_pylist()
         columns = pq.read_table(files.queries, columns=["positives", "answers"]).to_pydict()
         self.positives = [set(ids or ()) for ids in columns["positives"]]
@@ -76,7 +90,6 @@ class ValidationSet:
             [answer.strip().lower().encode() for answer in answers or () if answer.strip()]
             for answers in columns["answers"]
         ]
-        self.texts = Texts(files.passages, folder / f"{files.name}.{gather.rank()}.texts")
         unknown = len(self.positives) - sum(not ids.isdisjoint(self.ids) for ids in self.positives)
         if unknown:
             log.warning(
