@@ -65,6 +65,7 @@ generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=int(to
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
     items, pack = world
     name = NAMES[-1]

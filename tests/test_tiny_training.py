@@ -77,3 +77,11 @@ def test_training_teaches_to_look_at_the_image(captioner, world):
     assert shares[1] <= 7 / 27  # without seeing: one of 3 colours, for two of 3 queries, or one of 9 pairs
     assert shares[0] > 2 * shares[1]
     assert shares[0] > 0.5
+
+
+def test_batches_use_every_row_once_per_epoch():
+    chosen = list(train_tiny.batches(35, 5, 21, np.random.default_rng(1)))
+    assert [len(batch) for batch in chosen] == [5] * 21
+    for epoch in range(3):
+        assert sorted(np.concatenate(chosen[7 * epoch : 7 * epoch + 7]).tolist()) == list(range(35))
+    assert len(list(train_tiny.batches(3, 7, 4, np.random.default_rng(3)))) == 4  # fewer rows than a batch

@@ -31,7 +31,7 @@ IMAGE_POLICIES = {
 
 MAX_PIXELS = 1280 * 28 * 28  # uncapped, one 5376 x 2688 panorama costs 16,290 tokens and dominates a whole study
 
-TINY_STEPS = 800  # training steps after which the tiny checkpoint sees colours and most shapes
+TINY_STEPS = 420  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
@@ -80,9 +80,9 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
         extra_special_tokens={**names, "start_token": "<|im_start|>", "vision_start": marks[0], "vision_end": marks[1]},
     )
     processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessorPil(size=pixels, patch_size=patch, merge_size=2),
+        image_processor=Qwen2VLImageProcessorPil(size=pixels, patch_size=patch, merge_size=2, temporal_patch_size=1),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(size=pixels, patch_size=patch, merge_size=2),
+        video_processor=Qwen2VLVideoProcessor(size=pixels, patch_size=patch, merge_size=2, temporal_patch_size=1),
         chat_template=TEMPLATE,
     )
     token = tokenizer.convert_tokens_to_ids
@@ -93,6 +93,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
             "intermediate_size": 128,
             "num_heads": 4,
             "patch_size": patch,
+            "temporal_patch_size": 1,  # a still image would be read twice
             "out_hidden_size": 64,
             "window_size": 12 * patch,  # one window for a panorama, or training would take twice as long
             "fullatt_block_indexes": [1],
