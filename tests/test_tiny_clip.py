@@ -131,3 +131,36 @@ def test_wrong_pairs_are_refused(tmp_path):
         tiny_clip.pretrain_tiny_clip(tmp_path, images, [["a"], ["b"], [], ["d"]])
     with pytest.raises(ValueError, match=r"batch_size 128 is larger than the 4 pairs"):
         tiny_clip.pretrain_tiny_clip(tmp_path, images, captions)
+
+
+@pytest.mark.slow
+def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path, capsys):
+    """The demo's own settings on its own pictures: 384 looks (8 colours x 8 shapes x 6 patterns), chance 0.26 %."""
+    from retcap.datasets import m2kr_world
+    from retcap.retrieval.world import drawing, looks
+    from retcap.retriever import pairs
+
+    few = dict.fromkeys(m2kr_world.TRAIN_SIZES, 20)
+    small = {"valid_queries": 10, "test_queries": 10, "entities": 40, "okvqa_passages": 40}
+    m2kr_world.build(tmp_path / "world", seed=0, train_queries=few, **small)
+    pictures, captions = pairs.read(tmp_path / "world" / "pairs.csv", 64)
+    history = tiny_clip.pretrain_tiny_clip(tmp_path / "model", pictures, captions, seed=0, threads=1)
+    rng, every = np.random.default_rng(5), looks.all_looks()
+    labels = rng.integers(0, len(every), 1000)
+    views = [drawing.random_view(rng) for _ in labels]
+    pairs_drawn = zip(labels, views, strict=True)
+    images = np.stack([np.asarray(drawing.draw(view, [(every[label], view)], rng)) for label, view in pairs_drawn])
+    words = [looks.with_article(f"{look.pattern} {look.colour} {look.shape}") for look in every]
+    found = tiny_clip.zero_shot(tmp_path / "model", images, [[text, f"a photo of {text}"] for text in words])
+    guessed = [every[label] for label in found.tolist()]
+    true = [every[label] for label in labels]
+    right = {
+        part: np.mean([getattr(a, part) == getattr(b, part) for a, b in zip(guessed, true, strict=True)])
+        for part in ("colour", "shape", "pattern")
+    }
+    whole = np.mean([a == b for a, b in zip(guessed, true, strict=True)])
+    with capsys.disabled():
+        print(f"\n384-way {whole:.3f} {right} after {history['seconds'][-1]:.0f} s, loss {history['loss'][-1]:.3f}")
+    assert whole > 20 / len(every)
+    assert right["colour"] > 0.9
+    assert right["shape"] > 2 / 8

@@ -27,7 +27,9 @@ def digest(*files: Path) -> str:
     seen: dict[str, str] = {}
     for file in files:
         _collect(Path(file), seen)
-    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in sorted(seen.items())).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in sorted(seen.items())).encode()).hexdigest()[
+        :12
+    ]
 
 
 def modules(*files: Path) -> list[str]:

@@ -21,7 +21,7 @@ def progress(items: Iterable[Item], *, total: int | None = None, label: str = ""
         total = len(items)  # type: ignore[arg-type]
     show = meter(label, unit)
     done = 0
-    for done, item in enumerate(items, start=1):  # noqa: B007  the count is needed after the loop
+    for done, item in enumerate(items, start=1):
         yield item
         show(done, total)
     if done != total:  # the end of a loop of unknown length has not been shown as such

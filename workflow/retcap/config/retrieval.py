@@ -102,7 +102,7 @@ class TinyClip(Section):
 class RetrievalTraining(Section):
     """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
 
-    epochs: PositiveNumber = key(8, "passes over the mixed training rows", "epochs")
+    epochs: PositiveNumber = key(6, "passes over the mixed training rows", "epochs")
     max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps")
     schedule_epochs: PositiveNumber | None = key(None, "horizon of warm-up and decay; null: epochs", "epochs")
     per_device_batch_size: Positive = key(64, "pairs per device and step", "pairs", SEED)
@@ -169,7 +169,8 @@ class Retrieval(Section):
         {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
     )
     retrievers: dict[str, RetrieverChoice] = key(
-        {"ret2": RetrieverChoice()}, "retrievers to train, by a name of your own"
+        {"ret2": RetrieverChoice(cell={"hidden_size": 96, "num_queries": 4})},
+        "retrievers to train, by a name of your own; null leaves one out",
     )
     baselines: list[Literal["random", "zero_shot", "untrained"]] = key(
         ["random", "zero_shot", "untrained"], "rows beside the trained retrievers"

@@ -68,6 +68,7 @@ def save(model: RetrieverModel, folder: Path) -> Path:
         (scratch / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(state, scratch / WEIGHTS, metadata={"format": "pt"})
+        (scratch / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
         _replace(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -37,7 +37,7 @@ EXAMPLE_STEPS = 20  # one history entry per so many steps
 
 
 def model_config(
-    *, image_side_px: int = 64, vocab_size: int = 512, context_length: int = 48, width: int = 8, text_layers: int = 3
+    *, image_side_px: int = 64, vocab_size: int = 512, context_length: int = 48, width: int = 8, text_layers: int = 2
 ) -> dict[str, Any]:
     """open_clip `model_cfg` of the tiny model.
 
@@ -213,8 +213,8 @@ def _batches(rows: int, batch_size: int, steps: int, rng: np.random.Generator):
 def _normalised(images: np.ndarray) -> tuple[Float[Tensor, "N 3 side side"], dict[str, list[float]]]:
     """Images in float with mean 0 and deviation 1 per colour, and the statistics used, in 0..1."""
     scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255  # a view: stays channels last in memory
-    mean = scaled.mean(dim=(0, 2, 3)).numpy().round(4).tolist()
-    std = scaled.std(dim=(0, 2, 3)).clamp_min(1e-3).numpy().round(4).tolist()
+    mean = [round(value, 4) for value in scaled.mean(dim=(0, 2, 3)).tolist()]
+    std = [round(max(value, 1e-3), 4) for value in scaled.std(dim=(0, 2, 3)).tolist()]
     shape = (1, 3, 1, 1)
     return (scaled - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape), {"mean": mean, "std": std}
 
@@ -229,6 +229,7 @@ def _write(
     (folder / "open_clip_config.json").write_text(text + "\n")
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    (folder / "open_clip_model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner only
     open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)  # reads back what was written
 
 
