@@ -17,7 +17,7 @@ from snakemake.iocontainers import Log, OutputFiles, Params, ResourceList, Wildc
 from retcap import job
 
 class Snakemake:
-    rule, threads, scriptdir = "toy", 1, "."
+    rule, threads, scriptdir, input = "toy", 1, ".", []
     def __init__(self, folder):
         self.output = OutputFiles(fromdict={"table": f"{folder}/out/table.csv", "model": f"{folder}/out/model"})
         self.log = Log([f"{folder}/logs/toy/a.log"])
@@ -113,3 +113,16 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path):
     done = run(tmp_path, WRITE + "assert list(run.progress([4, 5], label='reading', unit='row')) == [4, 5]\n")
     assert "reading: 2/2 rows, 0 s" in done.stderr
     assert "reading: 2/2 rows" in (tmp_path / "logs/toy/a.log").read_text()
+
+
+def test_the_scratch_folder_is_named_after_params_and_inputs(tmp_path: Path):
+    body = WRITE + "print(run.scratch)\nsnakemake.params = Params(fromdict={'seed': 4})\nfrom retcap import scratch\n"
+    first, second = run(tmp_path, body + "print(scratch.folder(snakemake))\n").stdout.split()
+    assert first != second
+    assert Path(first).parent == tmp_path / ".scratch/toy"
+    assert Path(first).name.startswith("a-")
+    (tmp_path / "input.txt").write_text("other")
+    third = run(tmp_path, WRITE + f"snakemake.input = ['{tmp_path}/input.txt']\nprint(run.scratch)\n").stdout.strip()
+    (tmp_path / "input.txt").write_text("content")
+    fourth = run(tmp_path, WRITE + f"snakemake.input = ['{tmp_path}/input.txt']\nprint(run.scratch)\n").stdout.strip()
+    assert len({first, third, fourth}) == 3

@@ -1,7 +1,7 @@
 """What runs again after a change: each configuration key and each kind of file edit, against `snakemake -n`.
 
-A copy of the workflow gets stand-ins for all outputs, marked as made by the current rules (`--touch`). Then one thing is
-changed at a time, and the dry run must name exactly the rules of the table.
+A copy of the workflow gets stand-ins for all outputs, marked as made by the current rules (`--touch`). Then one thing
+is changed at a time, and the dry run must name exactly the rules of the table.
 """
 
 import os

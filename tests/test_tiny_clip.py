@@ -144,7 +144,7 @@ def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path, capsys):
     small = {"valid_queries": 10, "test_queries": 10, "entities": 40, "okvqa_passages": 40}
     m2kr_world.build(tmp_path / "world", seed=0, train_queries=few, **small)
     pictures, captions = pairs.read(tmp_path / "world" / "pairs.csv", 64)
-    history = tiny_clip.pretrain_tiny_clip(tmp_path / "model", pictures, captions, seed=0, threads=1)
+    history = tiny_clip.pretrain_tiny_clip(tmp_path / "model", pictures, captions, seed=0, threads=1, learning_rate=6e-3)
     rng, every = np.random.default_rng(5), looks.all_looks()
     labels = rng.integers(0, len(every), 1000)
     views = [drawing.random_view(rng) for _ in labels]

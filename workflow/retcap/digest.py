@@ -87,7 +87,7 @@ def _known() -> dict:
 
 
 def _meaning(node: ast.AST, imports: list[Import]) -> Iterator[str]:
-    """The syntax tree as text: no positions, comments or docstrings; empty fields left out, as they vary with Python."""
+    """The syntax tree as text, without positions, comments, docstrings and empty fields (they vary with Python)."""
     if isinstance(node, ast.Import):
         imports += [(0, alias.name, "") for alias in node.names]
     elif isinstance(node, ast.ImportFrom):

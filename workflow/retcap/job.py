@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,12 @@ class Run:
     devices: list[str]
     threads: int
     progress: Callable[..., Iterable]
-    scratch: Path  # outlives a killed job; see retcap.scratch
+    snakemake: Any
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder that outlives a killed job, named after its params and inputs; see `retcap.scratch`."""
+        return scratch.folder(self.snakemake)
 
     def discard_scratch(self) -> None:
         """Remove the scratch folder: all that was in it is in the outputs now."""
@@ -66,7 +72,7 @@ def start(snakemake: Any) -> Iterator[Run]:
         with devices.lease(int(snakemake.resources.get("gpu", 0))) as leased:
             record["devices"] = leased
             log.info("start %s", provenance.describe(record))
-            yield Run(SimpleNamespace(**staged), leased, snakemake.threads, progress, scratch.folder(snakemake))
+            yield Run(SimpleNamespace(**staged), leased, snakemake.threads, progress, snakemake)
             _publish(snakemake, staged)
         provenance.end(record, log_file, "completed")
     except BaseException as error:

@@ -1,8 +1,8 @@
 """Scratch folders that outlive a killed job, so that training and captioning resume where they stopped.
 
-Snakemake deletes the outputs of a failed job, and what lies in an output folder with them. A scratch folder is no output:
-it is named after everything that decides the result (params with the code digest, contents of the inputs), so a job that
-is started again with the same settings finds its own work, and one with other settings does not.
+Snakemake deletes the outputs of a failed job, and what lies in an output folder with them. A scratch folder is no
+output: it is named after everything that decides the result (params with the code digest, contents of the inputs), so
+a job that is started again with the same settings finds its own work, and one with other settings does not.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ def folder(snakemake: Any) -> Path:
     """`results/<experiment>/.scratch/<rule>/<wildcards>-<hash>`; not created here."""
     log = Path(snakemake.log[0])
     root = next(parent.parent for parent in log.parents if parent.name == "logs")
-    params = {name: value for name, value in snakemake.params.items()}
+    params = dict(snakemake.params.items())
     facts = {"params": params, "inputs": [fingerprint(Path(path)) for path in snakemake.input]}
     name = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     labels = [str(value) for value in snakemake.wildcards]

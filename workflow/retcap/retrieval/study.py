@@ -86,7 +86,7 @@ def picture_files(folder: Path, roots: Any) -> dict[str, Path]:
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """The splits that an audit compares. Where validation was held out, the published one is `valid`, ours `held_out`."""
+    """The splits that an audit compares; with a hold-out the published one is `valid` and ours `held_out`."""
     published = folder / "published_valid"
     ours = {"held_out": folder / "valid", "valid": published} if published.is_dir() else {"valid": folder / "valid"}
     return {"train": folder / "train", **ours, "test": folder / "test"}

@@ -1,4 +1,4 @@
-"""A small vocabulary of its own for the demo's models: 49,408 entries of CLIP's would be nine tenths of the parameters."""
+"""A small vocabulary for the demo's models: the 49,408 entries of CLIP's would be nine tenths of the parameters."""
 
 from collections.abc import Sequence
 
