@@ -25,11 +25,35 @@ TINY = MODELS | {"train_tiny_captioner"}
 PAIRS = CLEANED | {"prepare_captions", "caption", "caption_baseline", "count_caption_ngrams"}
 WORLD = PAIRS | TINY | {"build_panorama_world", "prepare_training_captions"}
 
+SCORED_R = PAGE | {"score_retrieval", "summarise_retrieval"}
+FOUND = SCORED_R | {"search_retrieval"}
+EMBEDDED = FOUND | {"embed_retrieval"}
+TRAINED = EMBEDDED | {"train_retriever"}
+BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
+CLIP = BUILT | {"pretrain_tiny_clip"}
+READ = TRAINED | {"normalise_retrieval", "audit_retrieval", "pack_retrieval_images"}
+
 KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
     "report={examples: 3}": PAGE,
     "device=cuda": PAGE,
-    "seed=1": CLEANED | TINY | {"caption_baseline"},
+    "seed=1": CLEANED | TINY | {"caption_baseline"} | CLIP | READ,
+    "m2kr_world={seed: 5}": CLIP | READ | {"build_m2kr_world"},
+    "retrieval={k: [1, 5]}": SCORED_R,
+    "retrieval={bootstrap_draws: 500}": SCORED_R,
+    "retrieval={published: true}": PAGE | {"summarise_retrieval"},
+    "retrieval={dialect: ret}": FOUND,
+    "retrieval={search: {depth: 50}}": FOUND,
+    "retrieval={embedding: {batch_size: 7}}": EMBEDDED,
+    "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
+    "retrieval={training: {freeze: [text]}}": BUILT,
+    "retrieval={retrievers: {ret2: {layer_strategy: explicit}}}": BUILT,
+    "retrieval={tiny_clip: {steps: 7}}": CLIP,
+    "retrieval={pack: {side_px: 32}}": CLIP | {"pack_retrieval_images"},
+    "retrieval={pack: {encoding: png}}": TRAINED | {"pack_retrieval_images"},
+    "retrieval={fail_on: []}": TRAINED | {"audit_retrieval"},
+    "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,
+    "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,
     "panorama_world={test_images: 61}": WORLD,
     "panorama_world={train_images: 2501}": WORLD,
     "panorama_world={seed: 5}": WORLD,
@@ -145,6 +169,12 @@ def test_only_the_touched_model_runs(finished: Path):
     assert "captioning with llava-1.5-7b" in text
     assert "captioning with qwen2.5-vl-3b" not in text
     assert "batch_size" in text or "Params have changed" in text
+
+
+def test_leaving_a_data_set_out_leaves_the_data_of_the_others_alone(finished: Path):
+    text = snakemake(finished, "-n", "--config", "retrieval={datasets: {m2kr_okvqa: null}}")
+    assert "embedding m2kr_oven with ret2" in text
+    assert "embedding m2kr_oven with zero_shot-tiny" not in text
 
 
 def test_the_reason_of_a_rerun_is_printed(finished: Path):

@@ -6,6 +6,7 @@ wildcard_constraints:
     retriever="|".join(map(re.escape, config["retrieval"]["retrievers"])) or "none",
     encoder="|".join(map(re.escape, retrieval_systems())),
     shard="[0-9]+",
+    file="jsonl/.+[.]jsonl",
 
 
 rule build_m2kr_world:
@@ -26,6 +27,31 @@ rule build_m2kr_world:
         "drawing the retrieval world"
     script:
         "../scripts/build_m2kr_world.py"
+
+
+rule download_m2kr:
+    output:
+        file="results/data/m2kr/{file}",
+    log:
+        "results/data/logs/download_m2kr/{file}.log",
+    retries: 3
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+        disk_mb=8000,
+    params:
+        file=lambda wildcards: wildcards.file,
+        repository=lookup("retrieval/download/repository", within=config),
+        revision=lookup("retrieval/download/revision", within=config),
+        code=code("download_m2kr"),
+    message:
+        "downloading {wildcards.file}"
+    script:
+        "../scripts/download_m2kr.py"
 
 
 rule normalise_retrieval:

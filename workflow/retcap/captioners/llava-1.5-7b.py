@@ -29,7 +29,7 @@ IMAGE_POLICIES = {
     "squash": "no crop: the whole panorama resized to the full square, twice too narrow",
 }
 
-TINY_STEPS = 600  # training steps after which the tiny checkpoint sees colours and most shapes
+TINY_STEPS = 450  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() + ': ' }}"

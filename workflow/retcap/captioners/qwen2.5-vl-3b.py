@@ -31,7 +31,7 @@ IMAGE_POLICIES = {
 
 MAX_PIXELS = 1280 * 28 * 28  # uncapped, one 5376 x 2688 panorama costs 16,290 tokens and dominates a whole study
 
-TINY_STEPS = 420  # training steps after which the tiny checkpoint sees colours and most shapes
+TINY_STEPS = 320  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"

@@ -29,7 +29,7 @@ class Config(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = key("demo", "results/<experiment>/")
     seed: NotNegative = key(0, "base of every random draw")
     device: Literal["cpu", "cuda"] = key("cpu", "cuda: GPU rules ask for their GPUs; cpu: they ask for none")
-    studies: list[Literal["retrieval", "captioning"]] = key(["captioning"], "studies to run")
+    studies: list[Literal["retrieval", "captioning"]] = key(["retrieval", "captioning"], "studies to run")
     m2kr_world: M2krWorld = key(M2krWorld(), "the generated retrieval world")
     retrieval: Retrieval = key(Retrieval(), "study 1: image and question retrieve passages of text and image")
     panorama_world: PanoramaWorld = key(PanoramaWorld(), "the generated panorama world")

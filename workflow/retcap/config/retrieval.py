@@ -94,7 +94,7 @@ class RetrieverChoice(Section):
 class TinyClip(Section):
     """Contrastive pre-training of the small CLIP that serves the demo as backbone."""
 
-    steps: Positive = key(500, "optimiser steps", "steps")
+    steps: Positive = key(300, "optimiser steps", "steps")
     batch_size: Positive = key(128, "image-text pairs per step", "pairs")
     learning_rate: PositiveNumber = key(3e-3, "peak learning rate of AdamW")
 
@@ -102,13 +102,13 @@ class TinyClip(Section):
 class RetrievalTraining(Section):
     """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
 
-    epochs: PositiveNumber = key(6, "passes over the mixed training rows", "epochs")
+    epochs: PositiveNumber = key(2, "passes over the mixed training rows", "epochs")
     max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps")
     schedule_epochs: PositiveNumber | None = key(None, "horizon of warm-up and decay; null: epochs", "epochs")
     per_device_batch_size: Positive = key(64, "pairs per device and step", "pairs", SEED)
     gradient_accumulation: Positive = key(1, "batches per step", "batches", SEED)
     chunk_size: Positive | None = key(None, "pairs per chunk of exact cached gradients; null: off", "pairs")
-    learning_rate: PositiveNumber = key(5e-4, "peak learning rate of AdamW")
+    learning_rate: PositiveNumber = key(1e-3, "peak learning rate of AdamW")
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = key("cosine", "learning-rate schedule", "", SEED)
     warmup_ratio: Fraction = key(0.1, "share of the schedule spent on warm-up", "", SEED)
     weight_decay: Annotated[float, Field(ge=0)] = key(0.0, "of AdamW")
@@ -125,7 +125,7 @@ class RetrievalTraining(Section):
     patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
-    save_steps: Positive = key(200, "steps between resumable checkpoints", "steps")
+    save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
     gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
     workers: NotNegative = key(0, "data-loader processes per device", "processes")
 
@@ -155,6 +155,13 @@ class Pack(Section):
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
 
 
+class Download(Section):
+    """Where the published JSONL files come from."""
+
+    repository: str = key("aimagelab/ReT-M2KR", "data set on the hub", "", "ReT-2")
+    revision: str | None = key(None, "its revision (commit); null: the newest, which may change under you")
+
+
 class M2krWorld(Section):
     """The generated M2KR world."""
 
@@ -165,6 +172,7 @@ class Retrieval(Section):
     """Study 1: image and question retrieve passages of text and image, on M2KR."""
 
     datasets: dict[Dataset, RetrievalSet] = key(_world(), "data sets, by plugin name; null leaves one out")
+    download: Download = key(Download(), "published files")
     backbones: dict[str, BackboneChoice] = key(
         {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
     )

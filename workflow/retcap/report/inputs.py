@@ -43,7 +43,7 @@ class RetrievalInputs:
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet
     hits: Mapping[str, Path] = field(default_factory=dict)  # data set -> hits.parquet of the system shown in examples
-    image_pack: Path | None = None
+    image_packs: Mapping[str, Path] = field(default_factory=dict)  # data set -> folder of its image pack
     show_published: bool = False  # the literature's numbers make sense beside the real data sets only
     examples: int = 2  # example queries per data set
 

@@ -31,7 +31,9 @@ def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
         queries = _by_row(inputs.queries[dataset], chosen, ["question", "positives"])
         named = [hit["passage_row"] for row in chosen for hit in top[row]]
         passages = _by_row(inputs.passages[dataset], named, ["passage_id", "text"])
-        picture = _pictures(inputs, [row.get("image") for row in [*queries.values(), *passages.values()]])
+        picture = _pictures(
+            inputs.image_packs.get(dataset), [row.get("image") for row in [*queries.values(), *passages.values()]]
+        )
         shown = [_example(queries[row], top[row], passages, picture) for row in chosen]
         groups.append({"dataset": dataset, "examples": shown})
     return groups
@@ -61,9 +63,9 @@ def _by_row(path: Path, rows: Sequence[int], needs: list[str]) -> dict[int, Row]
     return {row["row"]: row for row in found}
 
 
-def _pictures(inputs: RetrievalInputs, paths: list[Any]) -> Picture:
-    pack = pictures.open_pack(inputs.image_pack)
-    keys = pictures.keys_of(inputs.image_pack, paths)
+def _pictures(folder: Path | None, paths: list[Any]) -> Picture:
+    pack = pictures.open_pack(folder)
+    keys = pictures.keys_of(folder, paths)
     return lambda path, width_px: pictures.thumbnail(pack, keys.get(path), width_px)
 
 

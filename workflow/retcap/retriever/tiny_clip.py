@@ -66,7 +66,7 @@ def pretrain_tiny_clip(
     *,
     steps: int = 500,
     batch_size: int = 128,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 1.5e-3,
     seed: int = 0,
     threads: int = 2,
     progress: Callable[[int, int, float], None] | None = None,
@@ -77,7 +77,8 @@ def pretrain_tiny_clip(
 
     `images`: uint8 (N, side, side, 3). `captions`: one text or several per image, of which each batch draws one.
     `tokenizer_texts`: further texts (pages, questions) whose words the vocabulary should know. The same seed and thread
-    count give the same weights.
+    count give the same weights. The learning rate was chosen on the retrieval world, where 500 steps name 28 % of 384
+    looks rightly; 8e-4 gave 23 %, 3e-3 13 % and 6e-3 10 % (one seed each).
     """
     lists = [[item] if isinstance(item, str) else list(item) for item in captions]
     _check(images, lists, batch_size)

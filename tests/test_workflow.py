@@ -1,0 +1,151 @@
+"""The workflow as a user meets it: starts quickly, lints clean, plans the full studies, survives a failing model."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+GPU_RULES = {"train_retriever", "embed_retrieval", "search_retrieval", "caption"}
+SMALL = (  # the demo's captioning study, as small as it can be
+    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b], tiny: {steps: 2, batch_size: 4}, metrics: [bleu], "
+    "options: {qwen2.5-vl-3b: {checkpoint: %s}}, bootstrap_draws: 100, max_new_tokens: 4}"
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the workflow without results."""
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    return tmp_path
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def planned(text: str) -> dict[str, int]:
+    """Job counts by rule from the table of a dry run."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert table is not None, text
+    return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines())}
+
+
+def test_a_dry_run_of_the_demo_takes_under_four_cpu_seconds(checkout: Path):
+    snakemake(checkout, "-n")  # the first one fills the cache of code digests
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = snakemake(checkout, "-n", "--cores", "2")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 4
+
+
+def test_lint_is_clean(checkout: Path):
+    done = snakemake(checkout, "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
+    done = snakemake(checkout, "-n", "--cores", "2", "--resources", "gpu=2", "--configfile", "config/m2kr.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = planned(done.stdout + done.stderr)
+    assert jobs["download_m2kr"] == 14
+    assert jobs["train_retriever"] == 2
+    assert jobs["embed_retrieval"] == 4 * 7 * 4  # shards, systems, data sets
+    assert "build_m2kr_world" not in jobs
+
+
+def test_every_gpu_rule_declares_its_resources():
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    found = {}
+    for name, body in re.findall(r"^(?:use )?rule (\w+).*?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
+        found[name] = body
+    assert len(found) > 20
+    for name in GPU_RULES:
+        for needed in ("gpu=gpus(", "mem_mb=", "runtime="):
+            assert needed in found[name].replace("gpu=lambda wildcards: gpus(", "gpu=gpus("), f"{name} lacks {needed}"
+
+
+def test_the_cluster_profile_plans_the_same_jobs(checkout: Path):
+    local = planned(snakemake(checkout, "-n", "--cores", "2").stdout)
+    cluster = snakemake(checkout, "-n", "--workflow-profile", "profiles/slurm")
+    assert cluster.returncode == 0, cluster.stdout + cluster.stderr
+    assert planned(cluster.stdout) == local
+
+
+def test_configuration_errors_are_all_printed_before_anything_runs(checkout: Path):
+    (checkout / "mine.yaml").write_text("captioning:\n  modles: []\n  csv: nowhere.csv\nreport:\n  examples: many\n")
+    done = snakemake(checkout, "-n", "--configfile", "mine.yaml")
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "mine.yaml:2: captioning.modles: unknown key. Did you mean `models`?" in text
+    assert "mine.yaml:5: report.examples: input should be a valid integer" in text
+
+
+@pytest.mark.slow
+def test_a_model_that_fails_fails_alone_and_is_tried_again(checkout: Path):
+    world = "panorama_world={train_images: 12, test_images: 4}"
+    common = ["--cores", "2", "--config", "studies=[captioning]", world]
+    bad = snakemake(checkout, *common, SMALL % "nobody/nothing")
+    text = bad.stdout + bad.stderr
+    assert bad.returncode != 0
+    results = checkout / "results/demo"
+    summary = json.loads((results / "captioning/all_models_summary.json").read_text())
+    assert (summary["total"], summary["completed"], summary["failed"]) == (2, 1, 1)
+    assert "nobody/nothing" in summary["failures"]["qwen2.5-vl-3b"]
+    failed = json.loads((results / "captioning/qwen2.5-vl-3b_metrics.json").read_text())
+    assert (failed["status"], failed["metrics"]["bleu4"]) == ("failed", None)
+    assert json.loads((results / "captioning/llava-1.5-7b_metrics.json").read_text())["metrics"]["bleu4"] is not None
+    assert "1 of 2 captioners failed" in text
+    assert "nobody/nothing" in (results / "report.html").read_text()
+    good = snakemake(checkout, *common, SMALL % "tiny")
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "captioning with qwen2.5-vl-3b" in good.stdout + good.stderr
+    assert "captioning with llava-1.5-7b" not in good.stdout + good.stderr
+    assert json.loads((results / "captioning/all_models_summary.json").read_text())["failed"] == 0
+    again = snakemake(checkout, *common, SMALL % "tiny")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_model_fails_alone(checkout: Path):
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "workflow")}
+    options = ["studies=[captioning]", "panorama_world={train_images: 12, test_images: 4}", SMALL % "tiny"]
+    run = subprocess.Popen(
+        [*SNAKEMAKE, "--cores", "1", "--config", *options],
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    victim, deadline = None, time.monotonic() + 300
+    while victim is None and time.monotonic() < deadline and run.poll() is None:
+        for child in psutil.Process(run.pid).children(recursive=True):
+            try:
+                if any(word.endswith(".caption.py") for word in child.cmdline()) and child.name().startswith("python"):
+                    victim = child
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.05)
+    assert victim is not None
+    victim.send_signal(signal.SIGKILL)
+    assert run.wait(timeout=300) != 0
+    summary = json.loads((checkout / "results/demo/captioning/all_models_summary.json").read_text())
+    assert (summary["completed"], summary["failed"]) == (1, 1)
+    assert next(iter(summary["failures"].values())).startswith("killed")
+    assert (checkout / "results/demo/report.html").is_file()
