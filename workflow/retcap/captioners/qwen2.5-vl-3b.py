@@ -118,6 +118,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
         vision_end_token_id=token("<|vision_end|>"),
     )
     model = tiny.build_model(Qwen2_5_VLForConditionalGeneration, config, seed)
+    tiny.draw_key_biases(model.model.language_model, seed)
     # Two end tokens, as the real generation config has.
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -91,6 +91,18 @@ def lay_out(positions: nn.Embedding, seed: int) -> None:
     positions.weight[1:] = (rows[:, None] + columns[None, :]).reshape(side * side, width)
 
 
+@torch.no_grad()
+def draw_key_biases(language_model: nn.Module, seed: int) -> None:
+    """Biases of the keys from N(0, 1): with rotary positions they let a query attend to a place from the start.
+
+    At zero, that has to be learned as a product of two small numbers, and often is not within a minute.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in language_model.named_parameters():
+        if name.endswith("k_proj.bias"):
+            parameter.normal_(0.0, 1.0, generator=generator)
+
+
 def save(folder: str | Path, model: Any, processor: Any) -> None:
     """Write model and processor as one checkpoint folder that `from_pretrained` reads."""
     folder = Path(folder)

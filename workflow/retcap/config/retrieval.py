@@ -96,7 +96,7 @@ class TinyClip(Section):
 
     steps: Positive = key(300, "optimiser steps", "steps")
     batch_size: Positive = key(128, "image-text pairs per step", "pairs")
-    learning_rate: PositiveNumber = key(3e-3, "peak learning rate of AdamW")
+    learning_rate: PositiveNumber = key(1.5e-3, "peak learning rate of AdamW")
 
 
 class RetrievalTraining(Section):

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from retcap import stats
 from retcap.retrieval import published
+from retcap.retrieval.differences import compare
 
 COMPARED = ("R@5", "R@10", "PR@5")  # what the paired differences are taken of
 
@@ -39,33 +39,19 @@ def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def differences(
-    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], *, draws: int, seed: int, level: float = 0.95
+    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], *, draws: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Each trained system minus every other one on the same queries, resampled by query image.
+    """Each trained system minus every other one on the same queries, with paired interval and randomisation p.
 
-    `per_query`: system -> data set -> per-query table. The intervals are paired: both systems share every draw.
+    `per_query`: system -> data set -> per-query table. The trained systems `main` form the family of Holm's correction.
     """
+    order = [*main, *(name for name in per_query if name not in main)]
     found = []
-    for first in main:
-        for second in (name for name in per_query if name != first):
-            for dataset in per_query[first]:
-                a, b = (pq.read_table(per_query[name][dataset]).to_pandas() for name in (first, second))
-                codes, count = stats.cluster_codes(a["cluster"])
-                weights = stats.draw_weights(count, draws, np.random.default_rng(seed))
-                for metric in (name for name in COMPARED if name in a):
-                    both = [stats.mean_table(frame[metric].to_numpy(dtype=np.float64)) for frame in (a, b)]
-                    one = stats.paired_difference(*both, codes, weights, level=level)
-                    found.append(
-                        {
-                            "system": first,
-                            "other": second,
-                            "dataset": dataset,
-                            "metric": metric,
-                            "difference": one.value,
-                            "ci_low": one.low,
-                            "ci_high": one.high,
-                        }
-                    )
+    for dataset in per_query[order[0]]:
+        tables = {name: pq.read_table(per_query[name][dataset]) for name in order}
+        metrics = [name for name in COMPARED if name in tables[order[0]].column_names]
+        rng = np.random.default_rng(seed)
+        found += compare(tables, dataset, rng, metrics, baselines=order[len(main) :], draws=draws)
     return found
 
 

@@ -1,0 +1,151 @@
+"""The retrieval study's own steps: splits of a set, pictures to pack, systems, pre-training pairs, the table."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from retcap import plugins
+from retcap.config.retrieval import Retrieval
+from retcap.retrieval import comparison, study, systems
+from retcap.retriever import pairs
+
+SMALL = {
+    "train_queries": {"m2kr_oven": 41, "m2kr_evqa": 43, "m2kr_infoseek": 47, "m2kr_okvqa": 37},
+    "valid_queries": 11,
+    "test_queries": 23,
+    "entities": 30,
+    "okvqa_passages": 60,
+    "pairs": 19,
+}
+WORLD = "results/data/m2kr_world/"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    plugins.load("datasets", "m2kr_world").build(folder, seed=4, **SMALL)
+    return folder
+
+
+def settings(world: Path, name: str, **changes) -> dict:
+    """The demo's settings of a data set, pointed at a small world."""
+    text = json.dumps(Retrieval().datasets[name].model_dump()).replace(WORLD, f"{world}/")
+    values = json.loads(text) | {"valid_limit": 7} | changes
+    if values["holdout"]:
+        values["holdout"]["rows"] = 5
+    return values
+
+
+@pytest.mark.parametrize("name", sorted(Retrieval().datasets))
+def test_every_set_gets_three_splits_that_do_not_share_questions(world: Path, name: str, tmp_path: Path):
+    folder = tmp_path / name
+    study.normalise_set(plugins.load("datasets", name), folder, settings(world, name), seed=3)
+    rows = {
+        split: pq.read_table(folder / split / "queries.parquet").to_pylist() for split in ("train", "valid", "test")
+    }
+    assert len(rows["test"]) >= 20
+    assert 0 < len(rows["valid"]) <= 7
+    asked = {split: {(row["image"], row["question"]) for row in found if row["image"]} for split, found in rows.items()}
+    assert not asked["train"] & asked["valid"]
+    assert (folder / "published_valid").is_dir() is (name == "m2kr_okvqa")
+    splits = study.split_folders(folder)
+    assert list(splits) == (
+        ["train", "held_out", "valid", "test"] if name == "m2kr_okvqa" else ["train", "valid", "test"]
+    )
+    queries = study.test_queries(folder)
+    seen = {gold for row in rows["train"] for gold in row["positives"]}
+    assert queries["gold_seen"].to_pylist() == [bool(seen & set(row["positives"])) for row in rows["test"]]
+
+
+def test_all_pictures_of_queries_and_passages_are_packed_and_none_outside_the_root(world: Path, tmp_path: Path):
+    study.normalise_set(plugins.load("datasets", "m2kr_oven"), tmp_path / "oven", settings(world, "m2kr_oven"), seed=3)
+    files = study.picture_files(tmp_path / "oven", world / "images")
+    passages = pq.read_table(tmp_path / "oven/test/passages.parquet")["image"].to_pylist()
+    assert {path for path in passages if path} <= set(files)
+    assert all(file.is_relative_to(world / "images") for file in files.values())
+    assert sum(file.is_file() for file in files.values()) > 0.9 * len(files)
+
+
+def test_random_vectors_differ_between_queries_and_passages(tmp_path: Path):
+    pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
+    pq.write_table(pa.table({"passage_id": list("abc")}), tmp_path / "passages.parquet")
+    made = []
+    for side, name in (("query", "queries"), ("passage", "passages")):
+        place = systems.Place(
+            side, tmp_path / f"{name}.parquet", tmp_path, tmp_path / f"{name}.npy", tmp_path / f"{name}.ids.parquet"
+        )
+        options = {"shards": 1, "storage": "float32"}
+        systems.embed(None, place, options, shard=0, seed=1, threads=1, progress=iter)
+        made.append(np.load(place.out))
+    assert made[0].shape == (3, systems.RANDOM_SIZE)
+    assert not np.isclose(made[0], made[1]).all(axis=1).any()
+
+
+def test_pairs_of_one_picture_are_put_together(tmp_path: Path):
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (9, 7), colour).save(tmp_path / f"{name}.png")
+    with open(tmp_path / "pairs.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("filepath", "caption"), ("a.png", "one"), ("b.png", "two"), ("a.png", "three")])
+    pictures, captions = pairs.read(tmp_path / "pairs.csv", 5)
+    assert pictures.shape == (2, 5, 5, 3)
+    assert captions == [["one", "three"], ["two"]]
+
+
+def test_texts_for_the_tokenizer_pass_over_broken_lines(world: Path):
+    found = pairs.texts(world)
+    assert len(found) > 50
+    assert any("?" in text for text in found)
+
+
+RESULT = {
+    "dialect": "strict",
+    "corpus_size": 5,
+    "floors": {"R@5": 0.1},
+}
+
+
+def result(system: str, dataset: str, value: float) -> dict:
+    metrics = {"R@5": {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": 4}}
+    return {"system": system, "dataset": dataset, "metrics": metrics, **RESULT}
+
+
+def test_the_table_has_a_row_per_system_set_and_metric():
+    frame = comparison.table([result("a", "x", 0.5), result("b", "x", 0.25)])
+    assert frame[["system", "metric", "value", "floor"]].values.tolist() == [
+        ["a", "R@5", 0.5, 0.1],
+        ["b", "R@5", 0.25, 0.1],
+    ]
+
+
+def test_the_banner_lines_up_systems_and_sets():
+    lines = comparison.banner([result("a", "x", 0.5), result("bb", "x", 0.25), result("a", "y", 0.125)]).splitlines()
+    assert lines[-2].split() == ["a", "50.0", "12.5"]
+    assert lines[-1].split() == ["bb", "25.0", "–"]
+
+
+def test_published_rows_are_marked_and_carry_their_caveat():
+    rows = comparison.published_rows()
+    assert rows["source"].str.startswith("published: ").all()
+    assert rows["caveat"].str.len().min() > 10
+    ret = rows[(rows["system"] == "ReT CLIP ViT-L") & (rows["dataset"] == "oven") & (rows["metric"] == "R@5")]
+    assert ret["value"].tolist() == [0.82]
+
+
+def test_paired_differences_are_those_of_the_means(tmp_path: Path):
+    values = {"ours": [1.0, 1.0, 0.0, 1.0], "other": [0.0, 1.0, 0.0, 0.0]}
+    paths = {}
+    for name, column in values.items():
+        paths[name] = {"x": tmp_path / f"{name}.parquet"}
+        pq.write_table(pa.table({"cluster": list("abcd"), "R@5": column}), paths[name]["x"])
+    found = comparison.differences(paths, ["ours"], draws=200, seed=1)
+    assert [(one["system"], one["other"], one["dataset"], one["metric"]) for one in found] == [
+        ("ours", "other", "x", "R@5")
+    ]
+    assert found[0]["difference"] == 0.5
+    assert 0 <= found[0]["ci_low"] <= 0.5 <= found[0]["ci_high"] <= 1
