@@ -96,7 +96,7 @@ def _meaning(node: ast.AST, imports: list[Import]) -> Iterator[str]:
     for field in node._fields:
         value = getattr(node, field, None)
         if field == "body" and isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
+            value = node.body[1:] if ast.get_docstring(node, clean=False) is not None else value
         if isinstance(value, ast.AST):
             yield f" {field}="
             yield from _meaning(value, imports)

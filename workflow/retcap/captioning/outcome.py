@@ -15,7 +15,7 @@ KILLED = (
 )
 
 
-def completed(study: Any, captions: pd.DataFrame, about: dict[str, Any]) -> dict[str, Any]:
+def completed(study: Any, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
     """A model that went through the whole split; single pairs may still have failed (their captions are empty)."""
     return (
         _identity(study) | {"status": "completed", "reason": None, "seconds": float(captions["seconds"].sum())} | about

@@ -47,7 +47,7 @@ def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, An
     except Exception as error:  # bad id, no access, out of memory at batch 1, broken weights: the others must go on
         log.exception("%s failed", study.captioner)
         return outcome.failed(study, reason(error))
-    if len(captions) and not (captions["status"] != "failed").any():
+    if len(captions) and set(captions["status"]) == {"failed"}:
         first = captions["reason"].iloc[0]
         return outcome.failed(study, f"all {len(captions)} pairs failed; the first: {first}")
     return captions, outcome.completed(study, captions, about)
@@ -73,17 +73,18 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         revision=study.revision,
         allow_remote_code=study.trust_remote_code,
     )
-    pairs = files.read_items(study.pairs)
+    pairs: Any = files.read_items(study.pairs)
+    pack: Any = ImagePack(study.pack)
     records = generate.caption_all(
         captioner,
         [(pair.item_id, pair.query, pair.image_key) for pair in pairs.itertuples()],
-        ImagePack(study.pack),
+        pack,
         batch_size=study.batch_size,
         max_new_tokens=study.max_new_tokens,
         resume_folder=study.scratch,
         progress=meter(f"captions of {study.captioner}", "pair"),
     )
-    captions = pd.DataFrame(records)
+    captions: Any = pd.DataFrame(records)
     about = {
         "dtype": str(captioner.dtype).removeprefix("torch."),
         "device": device,

@@ -5,6 +5,7 @@
 pass single values to scripts as params.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +38,7 @@ class Config(Section):
     report: Report = key(Report(), "the report page")
 
 
-def resolve(raw: dict[str, Any], files: list[str | Path] = (), overrides: dict[str, Any] | None = None) -> dict:
+def resolve(raw: dict[str, Any], files: Sequence[str | Path] = (), overrides: dict[str, Any] | None = None) -> dict:
     """The validated configuration as plain Python values, numbers coerced (`1e-3` is text in YAML).
 
     `files` are the YAML files it was merged from, later ones winning, and `overrides` what came from the command line:

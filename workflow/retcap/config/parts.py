@@ -14,7 +14,9 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 
 def key(default: Any, meaning: str, unit: str = "", source: str = "") -> Any:
     """A field with its meaning, unit and the origin of its default, which the generated files show."""
-    factory = {"default_factory": lambda: default} if isinstance(default, list | dict) else {"default": default}
+    factory: dict[str, Any] = (
+        {"default_factory": lambda: default} if isinstance(default, list | dict) else {"default": default}
+    )
     return Field(description=meaning, json_schema_extra={"unit": unit, "source": source}, **factory)
 
 

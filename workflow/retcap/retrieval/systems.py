@@ -8,7 +8,7 @@ untrained-<retriever>   the retriever as built, before any training
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from retcap import plugins
 
@@ -19,7 +19,7 @@ RANDOM_SIZE = 64  # channels of the random vectors; chance does not depend on it
 class Place(NamedTuple):
     """Where vectors of one side of a data set are read from and written to."""
 
-    side: str  # "query" or "passage"
+    side: Literal["query", "passage"]
     table: Path
     pack: Path
     out: Path  # shard-<i>.npy
@@ -30,6 +30,7 @@ def load(system: str, source: str | None, backbone: dict[str, Any], device: str)
     """The encoder of a system; None for the random one. `source`: folder or hub id; `backbone`: plugin and revision."""
     if system == RANDOM:
         return None
+    assert source is not None
     if system.startswith(ZERO_SHOT):
         from retcap.retriever.zero_shot import ZeroShot
 
