@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
-FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv"}
+FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels"}
 
 PAGE = {"write_config", "report", "check"}  # every key changes the resolved configuration, which the report shows
 SCORED = PAGE | {"score_captions", "summarise_captioning"}

@@ -142,9 +142,12 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
     paths = {}
     for name, column in values.items():
         paths[name] = {"x": tmp_path / f"{name}.parquet"}
-        pq.write_table(pa.table({"cluster": list("abcd"), "R@5": column}), paths[name]["x"])
+        pq.write_table(
+            pa.table({"query_row": range(4), "query_id": list("abcd"), "cluster": list("abcd"), "R@5": column}),
+            paths[name]["x"],
+        )
     found = comparison.differences(paths, ["ours"], draws=200, seed=1)
-    assert [(one["system"], one["other"], one["dataset"], one["metric"]) for one in found] == [
+    assert [(one["first"], one["second"], one["dataset"], one["metric"]) for one in found] == [
         ("ours", "other", "x", "R@5")
     ]
     assert found[0]["difference"] == 0.5

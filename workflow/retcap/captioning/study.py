@@ -64,15 +64,18 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     from retcap.images import ImagePack
 
     plugin = plugins.load("captioners", study.captioner)
-    captioner = model.load(
-        plugin,
-        study.source,
-        policy=study.image_policy,
-        prompt_set=study.prompt,
-        device=device,
-        revision=study.revision,
-        allow_remote_code=study.trust_remote_code,
-    )
+    try:
+        captioner = model.load(
+            plugin,
+            study.source,
+            policy=study.image_policy,
+            prompt_set=study.prompt,
+            device=device,
+            revision=study.revision,
+            allow_remote_code=study.trust_remote_code,
+        )
+    except Exception as error:
+        raise RuntimeError(f"cannot load `{study.source or plugin.CARD.model_id}`: {reason(error)}") from error
     pairs: Any = files.read_items(study.pairs)
     pack: Any = ImagePack(study.pack)
     records = generate.caption_all(
