@@ -92,7 +92,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     },
     ("workflow/retcap/captioning/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
     | {"count_caption_ngrams"},
-    ("workflow/retcap/metrics/cider.py", "import msgspec", "import msgspec\nCHANGED = 1"): SCORED - {"write_config"},
+    ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},

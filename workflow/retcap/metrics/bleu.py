@@ -38,7 +38,7 @@ def score(candidates: list[str], references: list[list[str]], context: Context) 
     most = max(len(texts) for texts in references)
     # sacrebleu takes one stream per reference position; None marks an item with fewer references
     streams = [[texts[k] if k < len(texts) else None for texts in references] for k in range(most)]
-    metric = sacrebleu.BLEU(tokenize="13a", smooth_method="exp")
+    metric = sacrebleu.BLEU(tokenize="13a", smooth_method="exp", force=True)
     # The annotation of corpus_score forbids None, its code and its documentation ask for it.
     value = metric.corpus_score(candidates, streams).score / 100  # pyright: ignore[reportArgumentType]
     statistics = count(candidates, references, metric.tokenizer)
