@@ -15,6 +15,7 @@ from retcap.report import RetrievalInputs
 
 LEVELS = {"random": 0.004, "zero-shot": 0.06, "untrained": 0.02, "trained": 1.0}  # share of the trained R@5
 SETS = {"m2kr_oven": 0.551, "m2kr_evqa": 0.083, "m2kr_infoseek": 0.086, "m2kr_okvqa": 0.016}  # R@5 of "trained"
+ROWS = {"m2kr_oven": 339_137, "m2kr_evqa": 167_369, "m2kr_infoseek": 676_441, "m2kr_okvqa": 8_253}  # of the pilot
 KS = [1, 2, 3, 5, 10, 50, 100]
 QUERIES, PASSAGES = 12, 20
 
@@ -41,13 +42,16 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
         "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
         "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": f"as published {attack}"}],
     }
-    card = {"rows": 5120, "null_texts": {"test": 3}}
     return RetrievalInputs(
         results=[write_json(folder / f"{s}-{d}.json", result(s, d)) for s in LEVELS for d in SETS],
+        trained=["trained"],
+        explanations={"trained": f"ReT-2 {attack}"},
+        titles={"m2kr_oven": "OVEN", "m2kr_evqa": "E-VQA", "m2kr_infoseek": "InfoSeek", "m2kr_okvqa": "OKVQA"},
         curves={"trained": write_json(folder / "curves.json", _curves(rng))},
-        cards={name: write_json(folder / f"{name}-card.json", card) for name in SETS},
+        splits={name: _splits(folder / f"{name}-data", rows, attack) for name, rows in ROWS.items()},
+        weights=dict.fromkeys(SETS, 1.0),
         audits={"m2kr_evqa": write_json(folder / "audit.json", audit)},
-        per_query={system: {name: _per_query(folder, system, name) for name in SETS} for system in LEVELS},
+        differences=write_json(folder / "differences.json", _differences()),
         parameters=write_json(folder / "parameters.json", parameters),
         queries={name: paths[0] for name, paths in tables.items()},
         passages={name: paths[1] for name, paths in tables.items()},
@@ -102,15 +106,30 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
     return path
 
 
-def _per_query(folder: Path, system: str, dataset: str) -> Path:
-    """200 queries in 100 clusters; R@5 as in the result file up to chance, PR@5 null for every tenth query."""
-    rng = np.random.default_rng(len(system) * 31 + len(dataset))
-    hit = (rng.random(200) < SETS[dataset] * LEVELS[system]).astype(float)
-    rows = [
-        {"query_row": i, "cluster": f"image {i // 2}", "R@5": hit[i], "PR@5": None if i % 10 == 0 else hit[i]}
-        for i in range(200)
-    ]
-    return write_parquet(folder / f"{system}-{dataset}.parquet", pd.DataFrame(rows))
+def _differences() -> list[dict]:
+    """Of the trained system and each other one; the interval against `zero-shot` includes zero on OKVQA."""
+    records = []
+    for other, level in LEVELS.items():
+        for dataset, value in SETS.items():
+            gain = value * (1 - level)
+            spread = 2 * gain if (other, dataset) == ("zero-shot", "m2kr_okvqa") else gain / 2
+            bounds = {"ci_low": gain - spread, "ci_high": gain + spread, "p": 0.0001, "p_holm": None}
+            names = {"dataset": dataset, "first": "trained", "second": other, "metric": "R@5"}
+            records += [names | {"n": 200, "difference": gain} | bounds] if other != "trained" else []
+    return records
+
+
+def _splits(folder: Path, rows: int, attack: str) -> Path:
+    """Cards and quarantine of three splits; InfoSeek's validation rows are held out."""
+    rejected = {"file": "train.jsonl", "line": 3, "reason": "broken_json", "detail": "cut off", "record": attack}
+    for split, amount in (("train", rows), ("valid", 5000), ("test", 4708)):
+        (folder / split).mkdir(parents=True)
+        card = {"queries": {"rows": amount}, "rejected": {"rows": 1}, "warnings": [f"said {attack}"]}
+        if "infoseek" in folder.name:
+            card["held_out"] = {"by": "passage"}
+        write_json(folder / split / "card.json", card)
+        (folder / split / "quarantine.jsonl").write_text(json.dumps(rejected) + "\n", encoding="utf-8")
+    return folder
 
 
 def _curves(rng: np.random.Generator) -> dict:
@@ -125,7 +144,8 @@ def _curves(rng: np.random.Generator) -> dict:
         recall = {f"eval_{name}_R@10": value for name, value in scores.items()}
         pseudo = {f"eval_{name}_PR@10": value + 0.15 for name, value in scores.items()}
         evaluations.append({"step": step, "epoch": step / 1000, **recall, **pseudo})
-    return {"train": train, "eval": evaluations, "seconds": 1830.0, "stopped": "max_steps"}
+    best = {name: {"metric": f"eval_{name}_R@10", "value": 0.5, "step": 20_000} for name in ("macro", *SETS)}
+    return {"train": train, "eval": evaluations, "best": best, "seconds": 1830.0, "stopped": "max_steps"}
 
 
 def _tables(folder: Path, dataset: str, attack: str) -> tuple[Path, Path, Path]:

@@ -193,7 +193,7 @@ def report_inputs(wildcards):
             "table": f"{folder}/results.csv",
             "parameters": f"{folder}/parameters.json",
             "results": retrieval_results("scores/{encoder}/{dataset}.json"),
-            "per_query": retrieval_results("scores/{encoder}/{dataset}.parquet"),
+            "differences": f"{folder}/differences.json",
             "curves": [f"{folder}/curves/{name}.json" for name in config["retrieval"]["retrievers"]],
             "data": [f"{folder}/data/{name}" for name in datasets],
             "audits": [f"{folder}/audit/{name}.json" for name in datasets],

@@ -39,8 +39,11 @@ rule report:
         examples=lookup("report/examples", within=config),
         systems=caption_systems(),
         encoders=retrieval_systems(),
-        datasets=list(config["retrieval"]["datasets"]),
-        retrievers=list(config["retrieval"]["retrievers"]),
+        weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
+        retrievers={
+            name: {key: settings[key] for key in ("backbone", "layer_strategy")}
+            for name, settings in config["retrieval"]["retrievers"].items()
+        },
         published=lookup("retrieval/published", within=config),
         experiment=lookup("experiment", within=config),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),

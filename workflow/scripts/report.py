@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from retcap import job, provenance
 from retcap.report import ReportInputs, build_report
-from retcap.report.studies import captioning, retrieval
+from retcap.report.studies import captioning, known, retrieval
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,6 +23,7 @@ with job.start(snakemake) as run:
         captioning=captioning(found, params) if found.get("summary") else None,
         retrieval=retrieval(found, params) if found.get("results") else None,
         provenance=Path(params.logs),
+        known=known(params),
         config=Path(found.config),
     )
     run.out.page.write_text(build_report(inputs), encoding="utf-8")

@@ -24,9 +24,9 @@ PUBLISHED_ROWS = {"train": 8_253, "valid": 5_046, "test": 5_046, "test passages"
 HOLD_OUT: str | None = "image"  # all questions about a picture stay together
 KNOWN_LEAKS: dict[str, str] = {
     "valid+test:query_file": "OKVQA publishes its test questions as validation: one file, two names.",
-    "valid+test:query_ids": "Same file, see above.",
-    "valid+test:questions": "Same file, see above.",
-    "valid+test:images": "Same file, see above.",
+    "valid+test:query_ids": "The published validation file is the test file; it is not used.",
+    "valid+test:questions": "The published validation file is the test file; it is not used.",
+    "valid+test:images": "The published validation file is the test file; it is not used.",
     "train+valid:passage_file": "All splits search the same passage file.",
     "train+test:passage_file": "All splits search the same passage file.",
     "valid+test:passage_file": "All splits search the same passage file.",

@@ -1,7 +1,7 @@
 """The captioning section: everything its template shows, as plain values."""
 
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from retcap import plugins
 from retcap.report import comparisons, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table
+from retcap.report.rejected import by_reason
 from retcap.report.scores import HEADLINE, System
 
 FEW_PAIRS = 20  # per-query scores on fewer pairs are shown, but greyed: their noise is larger than the differences
-QUARANTINE_EXAMPLES = 3
 Rows = Mapping[str, Mapping[str, Any]]  # item id -> row of a captions table
 
 
@@ -43,7 +43,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
         "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
-        "quarantine": [] if inputs.quarantine is None else quarantine(read_jsonl(inputs.quarantine)),
+        "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
         "quarantine_given": inputs.quarantine is not None,
         "signatures": scores.signatures(systems),
     }
@@ -134,16 +134,6 @@ def query_table(
         for query in order
     ]
     return {"models": shown, "rows": rows, "few": FEW_PAIRS}
-
-
-def quarantine(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rejected records per reason, most frequent first, with the first few of each."""
-    counts = Counter(record["reason"] for record in records)
-    rows = []
-    for reason, amount in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-        first = [record for record in records if record["reason"] == reason][:QUARANTINE_EXAMPLES]
-        rows.append({"reason": reason, "amount": amount, "examples": first})
-    return rows
 
 
 def _captions(path: Path) -> Rows:

@@ -34,11 +34,14 @@ class RetrievalInputs:
     """Files of the retrieval study; `results` may hold one result object or a list of them per file."""
 
     results: Sequence[Path]  # result JSON of every (system, data set)
+    trained: Sequence[str] = ()  # the trained systems; all others are baselines
+    explanations: Mapping[str, str] = field(default_factory=dict)  # system -> what it is, in a few words
+    titles: Mapping[str, str] = field(default_factory=dict)  # data set -> its name in the literature
     curves: Mapping[str, Path] = field(default_factory=dict)  # training run -> curves JSON
-    cards: Mapping[str, Path] = field(default_factory=dict)  # data set -> card.json of the normalised data
-    audits: Mapping[str, Path] = field(default_factory=dict)  # name -> JSON of `retcap.retrieval.audit`
-    per_query: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)  # system -> data set -> per-query parquet
-    main: str | None = None  # the system that all others are compared with; None: the one with the best mean R@5
+    splits: Mapping[str, Path] = field(default_factory=dict)  # data set -> folder with a folder per split
+    weights: Mapping[str, float] = field(default_factory=dict)  # data set -> how often an epoch shows each row
+    audits: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.audit`
+    differences: Path | None = None  # JSON of `retcap.retrieval.comparison.differences`
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet
@@ -60,6 +63,7 @@ class ReportInputs:
     captioning: CaptioningInputs | None = None
     retrieval: RetrievalInputs | None = None
     provenance: Path | None = None  # folder with one JSON per job
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)  # wildcard -> values of this configuration
     config: Path | None = None  # the resolved config, YAML
 
 

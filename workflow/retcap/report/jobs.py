@@ -1,21 +1,31 @@
-"""The provenance section: one line per job, the distinct software environments, the totals."""
+"""The provenance section: one line per rule, one per job, the distinct software environments, the totals."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retcap.report import wording
 from retcap.report.inputs import read_json
 
+PEAKS = ("peak_memory_mb", "gpu_peak_memory_mb")
 
-def section(folder: Path | None, config: Path | None) -> dict[str, Any]:
-    """Values for `provenance.html`; jobs in the order they started."""
-    records = sorted(read_records(folder), key=lambda record: (str(record.get("started")), str(record.get("rule"))))
+
+def section(
+    folder: Path | None, config: Path | None, known: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Any]:
+    """Values for `provenance.html`; jobs in the order they started.
+
+    `known`: wildcard -> values that the configuration has now. Records of other values, left from an earlier
+    configuration, are counted and not shown: their outputs are no part of this page.
+    """
+    found = sorted(read_records(folder), key=lambda record: (str(record.get("started")), str(record.get("rule"))))
+    records = [record for record in found if is_current(record, known or {})]
     environments = distinct([record.get("versions") or {} for record in records])
-    slowest = max((record.get("seconds") or 0.0 for record in records), default=0.0)
     return {
-        "jobs": [_job(record, environments, slowest) for record in records],
+        "jobs": [_job(record, environments) for record in records],
+        "rules": by_rule(records),
+        "older": len(found) - len(records),
         "failed": [record for record in records if record.get("status") == "failed"],
         "seconds": wording.duration(sum(record.get("seconds") or 0.0 for record in records)),
         "peak": wording.memory(max((record.get("peak_memory_mb") or 0.0 for record in records), default=None)),
@@ -25,6 +35,42 @@ def section(folder: Path | None, config: Path | None) -> dict[str, Any]:
         "packages": packages(environments),
         "config": None if config is None else config_text(config),
     }
+
+
+def is_current(record: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> bool:
+    """Whether all wildcards of a job have values that the configuration still has.
+
+    >>> is_current({"wildcards": {"dataset": "a", "shard": "0"}}, {"dataset": ["b"]})
+    False
+    """
+    wildcards = record.get("wildcards") or {}
+    return all(value in known[name] for name, value in wildcards.items() if name in known)
+
+
+def by_rule(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Per rule, in the order they first ran: jobs, time in all, largest memory."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault(record["rule"], []).append(record)
+    seconds = {rule: sum(record.get("seconds") or 0.0 for record in group) for rule, group in groups.items()}
+    longest = max(seconds.values(), default=0.0)
+    rows = []
+    for rule, group in groups.items():
+        peaks = {key: max((r[key] for r in group if r.get(key) is not None), default=None) for key in PEAKS}
+        rows.append(
+            {
+                "rule": rule,
+                "jobs": len(group),
+                "seconds": seconds[rule],
+                "duration": wording.duration(seconds[rule]),
+                "share": seconds[rule] / longest if longest else 0.0,
+                "memory_mb": peaks["peak_memory_mb"],
+                "memory": wording.memory(peaks["peak_memory_mb"]),
+                "gpu_memory": wording.memory(peaks["gpu_peak_memory_mb"]),
+                "failed": sum(record.get("status") == "failed" for record in group),
+            }
+        )
+    return rows
 
 
 def read_records(folder: Path | None) -> list[dict[str, Any]]:
@@ -66,7 +112,7 @@ def config_text(path: Path) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
-def _job(record: Mapping[str, Any], environments: Sequence[Mapping[str, str]], slowest: float | int) -> dict[str, Any]:
+def _job(record: Mapping[str, Any], environments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     versions = record.get("versions") or {}
     seconds = record.get("seconds")
     return {
@@ -75,7 +121,6 @@ def _job(record: Mapping[str, Any], environments: Sequence[Mapping[str, str]], s
         "started": str(record.get("started") or "")[:19].replace("T", " "),
         "seconds": seconds,
         "duration": wording.duration(seconds),
-        "share": round((seconds or 0.0) / slowest, 3) if slowest else 0.0,
         "memory_mb": record.get("peak_memory_mb"),
         "memory": wording.memory(record.get("peak_memory_mb")),
         "gpu_memory": wording.memory(record.get("gpu_peak_memory_mb")),

@@ -16,12 +16,12 @@ TEMPLATES = Path(__file__).parents[2] / "report"
 def build_report(inputs: ReportInputs) -> str:
     """The report as HTML text. Equal inputs give equal text, byte for byte."""
     sections: dict[str, Any] = {
-        "captioning": None if inputs.captioning is None else captioning.section(inputs.captioning),
         "retrieval": None if inputs.retrieval is None else retrieval.section(inputs.retrieval),
+        "captioning": None if inputs.captioning is None else captioning.section(inputs.captioning),
         "provenance": None,
     }
     if inputs.provenance is not None or inputs.config is not None:
-        sections["provenance"] = jobs.section(inputs.provenance, inputs.config)
+        sections["provenance"] = jobs.section(inputs.provenance, inputs.config, inputs.known)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8").strip()
     # The page allows this one script by its hash, so that a script smuggled in through data would not run even if an
     # escape were forgotten somewhere.
@@ -33,10 +33,10 @@ def build_report(inputs: ReportInputs) -> str:
 def paragraphs(sections: dict[str, Any]) -> list[str]:
     """The opening in words, one paragraph per study."""
     said: list[list[str]] = []
-    if sections["captioning"]:
-        said.append(summary.captioning(sections["captioning"]))
     if sections["retrieval"]:
         said.append(summary.retrieval(sections["retrieval"]))
+    if sections["captioning"]:
+        said.append(summary.captioning(sections["captioning"]))
     failed = (sections["provenance"] or {}).get("failed") or []
     if failed:
         marks = "marks it" if len(failed) == 1 else "marks them"

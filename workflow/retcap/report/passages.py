@@ -1,4 +1,8 @@
-"""Example queries of the retrieval section: query, picture, and the first five passages with the gold one marked."""
+"""Example queries of the retrieval section: query, picture, the first five passages, and the gold passage if missed.
+
+A passage is marked as gold, or as holding an answer by the rule of PR: that a passage can be the one without being the
+other is what the two scores are about.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +11,7 @@ from typing import Any
 
 from retcap.report import pictures, wording
 from retcap.report.inputs import RetrievalInputs, read_rows
+from retcap.retrieval.dialects import Patterns, contains_answer
 
 TOP = 5
 QUERY_WIDTH_PX, PASSAGE_WIDTH_PX = 320, 160
@@ -19,24 +24,39 @@ Picture = Callable[[Any, int], str | None]
 def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
     """Per data set with queries, passages and hits: some queries whose gold passage was found, some where it was not.
 
-    Only the rows shown are read: hits to rank five, and the passages and pictures they name.
+    Only the rows shown are read: hits to rank five, the gold passages, and the pictures of both.
     """
     groups = []
     for dataset in [name for name in inputs.hits if name in inputs.queries and name in inputs.passages]:
         top = defaultdict(list)
-        for hit in read_rows(inputs.hits[dataset], HIT_COLUMNS, columns=HIT_COLUMNS, filters=[("rank", "<=", TOP)]):
+        for hit in _hits(inputs.hits[dataset], [("rank", "<=", TOP)]):
             top[hit["query_row"]].append(hit)
         gold = read_rows(inputs.queries[dataset], ["row", "positives"], columns=["row", "positives"])
         chosen = choose({row["row"]: set(row["positives"]) for row in gold}, top, inputs.examples)
         queries = _by_row(inputs.queries[dataset], chosen, ["question", "positives"])
-        named = [hit["passage_row"] for row in chosen for hit in top[row]]
-        passages = _by_row(inputs.passages[dataset], named, ["passage_id", "text"])
-        picture = _pictures(
-            inputs.image_packs.get(dataset), [row.get("image") for row in [*queries.values(), *passages.values()]]
-        )
-        shown = [_example(queries[row], top[row], passages, picture) for row in chosen]
-        groups.append({"dataset": dataset, "examples": shown})
+        missed = _missed(inputs.hits[dataset], queries, top)
+        shown = [hit for row in chosen for hit in [*top[row], *missed.get(row, [])]]
+        passages = _by_row(inputs.passages[dataset], [hit["passage_row"] for hit in shown], ["passage_id", "text"])
+        named = [row.get("image") for row in [*queries.values(), *passages.values()]]
+        picture = _pictures(inputs.image_packs.get(dataset), named)
+        examples = [_example(queries[row], top[row], missed.get(row, []), passages, picture) for row in chosen]
+        groups.append({"dataset": dataset, "examples": examples})
     return groups
+
+
+def _hits(path: Path, filters: list[tuple]) -> list[dict[str, Any]]:
+    return read_rows(path, HIT_COLUMNS, columns=HIT_COLUMNS, filters=filters)
+
+
+def _missed(path: Path, queries: Mapping[int, Row], top: Mapping[int, Sequence[Row]]) -> dict[int, list[dict[str, Any]]]:
+    """Query row -> best-ranked gold hit behind the first five, for queries without one among them."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row, query in queries.items():
+        gold = sorted(query["positives"])
+        if not any(hit["passage_id"] in gold for hit in top[row]):
+            behind = _hits(path, [("query_row", "==", row), ("passage_id", "in", gold)])
+            found[row] = sorted(behind, key=lambda hit: hit["rank"])[:1]
+    return found
 
 
 def choose(gold: Mapping[int, set[str]], top: Mapping[int, Sequence[Row]], amount: int) -> list[int]:
@@ -69,25 +89,34 @@ def _pictures(folder: Path | None, paths: list[Any]) -> Picture:
     return lambda path, width_px: pictures.thumbnail(pack, keys.get(path), width_px)
 
 
-def _example(query: Row, hits: Sequence[Row], passages: Mapping[int, Row], picture: Picture) -> dict[str, Any]:
-    gold = set(query["positives"])
-    ranked = sorted(hits, key=lambda hit: hit["rank"])
+def _example(
+    query: Row, hits: Sequence[Row], missed: Sequence[Row], passages: Mapping[int, Row], picture: Picture
+) -> dict[str, Any]:
+    texts = tuple(text.strip().lower() for text in query.get("answers") or [] if text and text.strip())
+    ranges = tuple((one["low"], one["high"]) for one in query.get("numeric") or [])
+    wanted = Patterns(texts, ranges)
+    ranked = [*sorted(hits, key=lambda hit: hit["rank"]), *missed]
+    numbers = [f"{wording.number(low, 2)} to {wording.number(high, 2)}" for low, high in ranges]
     return {
         "question": query["question"],
         "instruction": query.get("instruction") or "",
         "picture": picture(query.get("image"), QUERY_WIDTH_PX),
-        "answers": [str(answer) for answer in query.get("answers") or []],
-        "hits": [_hit(hit, gold, passages.get(hit["passage_row"], {}), picture) for hit in ranked],
-        "found": any(hit["passage_id"] in gold for hit in hits),
+        "answers": [str(answer) for answer in query.get("answers") or []] + numbers,
+        "hits": [
+            _hit(hit, set(query["positives"]), wanted, passages.get(hit["passage_row"], {}), picture) for hit in ranked
+        ],
+        "found": not missed and any(hit["passage_id"] in query["positives"] for hit in hits),
     }
 
 
-def _hit(hit: Row, gold: set[str], passage: Row, picture: Picture) -> dict[str, Any]:
+def _hit(hit: Row, gold: set[str], wanted: Patterns, passage: Row, picture: Picture) -> dict[str, Any]:
     text = passage.get("text")
     return {
         "rank": hit["rank"],
+        "behind": hit["rank"] > TOP,
         "id": hit["passage_id"],
         "gold": hit["passage_id"] in gold,
+        "answers": contains_answer(wanted, text, "strict"),
         "score": wording.number(hit["score"]),
         "text": wording.cut(text, PASSAGE_CHARACTERS) if isinstance(text, str) else "(no text)",
         "picture": picture(passage.get("image"), PASSAGE_WIDTH_PX),

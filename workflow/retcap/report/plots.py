@@ -14,6 +14,7 @@ from retcap.report.palette import DASHES, LIGHT, SERIES
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 LABEL_LIMIT_PX = 170
+LINE_WIDTH_PX = 360
 POINTS_SHOWN = 400  # points per training curve; more cannot be seen and make the page heavy
 Point = tuple[float | int, float | int]  # JSON writes 1.0 as 1 at times, so every number here may be whole
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -66,20 +67,55 @@ def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
     return _svg((guides + bars + points).properties(width=225, height=alt.Step(21)), alt_text)
 
 
+@dataclass(frozen=True)
+class Mark:
+    """One entry of a legend that several plots share; it stands above them, as text of the page."""
+
+    name: str
+    drawing: Markup  # the inside of a small SVG picture, 28 wide and 12 high
+
+
+def legend(names: Sequence[str]) -> list[Mark]:
+    """Entries for line plots whose lines are these names, in this order."""
+    marks = []
+    for index, name in enumerate(names):
+        dash = " ".join(str(length) for length in DASHES[index % len(DASHES)])
+        dashes = f' stroke-dasharray="{dash}"' if index % len(DASHES) else ""
+        colour = SERIES[index % len(SERIES)]
+        marks.append(Mark(name, Markup(f'<path d="M0 6H28" stroke="{colour}" stroke-width="2.5"{dashes}/>')))
+    return marks
+
+
+def gap_legend(k: int) -> list[Mark]:
+    """Entries for `gap_plot`."""
+    drawings = (
+        f'<circle cx="14" cy="6" r="5" fill="{SERIES[0]}"/>',
+        f'<rect x="9" y="1" width="10" height="10" fill="{SERIES[1]}"/>',
+        f'<path d="M10 1V11L20 6Z" fill="{MUTED}"/>',
+        f'<path d="M20 1V11L10 6Z" fill="{MUTED}"/>',
+    )
+    return [Mark(name, Markup(drawing)) for name, drawing in zip(gap_kinds(k), drawings, strict=True)]
+
+
+def gap_kinds(k: int) -> list[str]:
+    """What `gap_plot` marks, in order."""
+    return [f"R@{k}", f"PR@{k}", "PR floor", "PR ceiling"]
+
+
 def recall_curves(curves: Mapping[str, Mapping[int, float | int]], title: str, alt_text: str) -> Markup:
-    """Recall in percent against K (logarithmic), one line per system."""
+    """Recall in percent against K (logarithmic), one line per system; `legend` explains the lines."""
     records = [{"system": name, "k": k, "value": value} for name, curve in curves.items() for k, value in curve.items()]
     ks = sorted({record["k"] for record in records})
     x = alt.X("k:Q", title="K", scale=alt.Scale(type="log"), axis=alt.Axis(values=ks, grid=False, format="d"))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
-    return _svg(_lines(records, list(curves), x, y).properties(width=250, height=170), alt_text)
+    return _svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def training_curve(points: Sequence[Point], title: str, alt_text: str) -> Markup:
     """One quantity over training steps, thinned by averaging neighbours."""
     records = [{"system": title, "step": step, "value": value} for step, value in _thin(points)]
     x, y = _step_axis(), alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
-    return _svg(_lines(records, [title], x, y, legend=False, dots=False).properties(width=290, height=170), alt_text)
+    return _svg(_lines(records, [title], x, y, dots=False).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def evaluation_curves(curves: Mapping[str, Sequence[Point]], title: str, alt_text: str) -> Markup:
@@ -88,12 +124,12 @@ def evaluation_curves(curves: Mapping[str, Sequence[Point]], title: str, alt_tex
         {"system": name, "step": step, "value": value} for name, points in curves.items() for step, value in points
     ]
     x, y = _step_axis(), alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
-    return _svg(_lines(records, list(curves), x, y).properties(width=290, height=170), alt_text)
+    return _svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def gap_plot(gaps: Sequence[Gap], k: int, alt_text: str) -> Markup:
     """R@K and PR@K of every data set joined by a line, between the floor and the ceiling of PR@K."""
-    kinds = [f"R@{k}", f"PR@{k}", "PR floor", "PR ceiling"]
+    kinds = gap_kinds(k)
     values = [(gap.name, [gap.recall, gap.pseudo_recall, gap.floor, gap.ceiling]) for gap in gaps]
     records = [
         {"name": name, "kind": kind, "value": value}
@@ -106,15 +142,14 @@ def gap_plot(gaps: Sequence[Gap], k: int, alt_text: str) -> Markup:
     x = alt.X("value:Q", title="percent of queries", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
     joined = alt.Chart(pd.DataFrame([vars(gap) for gap in gaps])).mark_rule(strokeWidth=2, color=MUTED)
     joined = joined.encode(y=row, x=alt.X("recall:Q", title="percent of queries"), x2="pseudo_recall:Q")
-    legend = alt.Legend(orient="bottom", title=None, columns=4)
     colours = alt.Scale(domain=kinds, range=[SERIES[0], SERIES[1], MUTED, MUTED])
     shapes = alt.Scale(domain=kinds, range=["circle", "square", "triangle-right", "triangle-left"])
     points = alt.Chart(pd.DataFrame(records)).mark_point(filled=True, size=80, opacity=1)
     points = points.encode(
         y=row,
         x=x,
-        color=alt.Color("kind:N", scale=colours, legend=legend),
-        shape=alt.Shape("kind:N", scale=shapes, legend=legend),
+        color=alt.Color("kind:N", scale=colours, legend=None),
+        shape=alt.Shape("kind:N", scale=shapes, legend=None),
     )
     return _svg((joined + points).properties(width=300, height=alt.Step(30)), alt_text)
 
@@ -130,12 +165,11 @@ def _step_axis() -> alt.X:
     return alt.X("step:Q", title="optimiser step", axis=alt.Axis(tickCount=5, grid=False, format="~s"))
 
 
-def _lines(records: list[dict], order: list[str], x: alt.X, y: alt.Y, legend: bool = True, dots: bool = True) -> Chart:
-    shown = alt.Legend(orient="bottom", title=None, columns=2, symbolType="stroke", labelLimit=150) if legend else None
+def _lines(records: list[dict], order: list[str], x: alt.X, y: alt.Y, dots: bool = True) -> Chart:
     colours = [SERIES[index % len(SERIES)] for index in range(len(order))]
     dashes = [DASHES[index % len(DASHES)] for index in range(len(order))]
-    colour = alt.Color("system:N", sort=order, scale=alt.Scale(domain=order, range=colours), legend=shown)
-    dash = alt.StrokeDash("system:N", sort=order, scale=alt.Scale(domain=order, range=dashes), legend=shown)
+    colour = alt.Color("system:N", sort=order, scale=alt.Scale(domain=order, range=colours), legend=None)
+    dash = alt.StrokeDash("system:N", sort=order, scale=alt.Scale(domain=order, range=dashes), legend=None)
     base = alt.Chart(pd.DataFrame(records)).encode(x=x, y=y, color=colour)
     lines = base.mark_line(strokeWidth=2 if dots else 1.2).encode(strokeDash=dash)
     return lines + base.mark_point(filled=True, size=28, opacity=1) if dots else lines
@@ -176,7 +210,6 @@ def _theme() -> dict[str, Any]:
         "aria": False,
         "axis": axis,
         "axisY": {"labelColor": INK},
-        "legend": {"labelColor": INK, "labelFontSize": 12, "symbolSize": 90, "aria": False},
         "view": {"stroke": None},
         "mark": {"aria": False},
     }

@@ -1,9 +1,12 @@
 """From what the report rule is given (named input files, params) to what the page is built from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retcap import plugins
 from retcap.report.inputs import CaptioningInputs, RetrievalInputs
+from retcap.retrieval.systems import RANDOM, UNTRAINED, ZERO_SHOT
 
 
 def captioning(found: Any, params: Any) -> CaptioningInputs:
@@ -23,20 +26,18 @@ def captioning(found: Any, params: Any) -> CaptioningInputs:
 
 def retrieval(found: Any, params: Any) -> RetrievalInputs:
     """The retrieval study's files; results come ordered by system, then data set."""
-    sets = params.datasets
+    sets = list(params.weights)
     data = _named(sets, found.data)
-    tables = [Path(path) for path in found.per_query]
-    per_query = {
-        system: dict(zip(sets, tables[place * len(sets) :], strict=False))
-        for place, system in enumerate(params.encoders)
-    }
     return RetrievalInputs(
         results=[Path(path) for path in found.results],
-        curves=_named(params.retrievers, found.curves),
-        cards={name: folder / "train" / "card.json" for name, folder in data.items()},
+        trained=list(params.retrievers),
+        explanations=explanations(params.retrievers),
+        titles={name: plugins.load("datasets", name).CARD.title for name in sets},
+        curves=_named(list(params.retrievers), found.curves),
+        splits=data,
+        weights=params.weights,
         audits=_named(sets, found.audits),
-        per_query=per_query,
-        main=params.retrievers[0],
+        differences=Path(found.differences),
         parameters=Path(found.parameters),
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},
         passages={name: folder / "test" / "passages.parquet" for name, folder in data.items()},
@@ -44,6 +45,28 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
         image_packs=_named(sets, found.packs),
         show_published=params.published,
     )
+
+
+def explanations(retrievers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """System -> what it is, in a few words. `retrievers`: settings by name."""
+    said = {RANDOM: "random vectors"}
+    for name, settings in retrievers.items():
+        backbone = settings["backbone"]
+        said[name] = f"ReT-2 on {backbone}, layers {settings['layer_strategy']}"
+        said[f"{UNTRAINED}{name}"] = "the same before any training"
+        said[f"{ZERO_SHOT}{backbone}"] = f"text and image vectors of {backbone}, summed"
+    return said
+
+
+def known(params: Any) -> dict[str, list[str]]:
+    """Wildcard -> the values it has in this configuration."""
+    return {
+        "system": list(params.systems),
+        "captioner": list(params.systems),
+        "encoder": list(params.encoders),
+        "retriever": list(params.retrievers),
+        "dataset": list(params.weights),
+    }
 
 
 def _named(names: list[str], paths: Any) -> dict[str, Path]:

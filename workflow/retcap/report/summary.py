@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retcap.report import scores, wording
+from retcap.report import contrasts, scores, wording
 from retcap.report.comparisons import Difference
-from retcap.report.retrieval import K, find, mean_of_all, value_of
+from retcap.report.ranking_plots import K, value_of
+from retcap.report.retrieval import find, mean_of_all
 from retcap.report.scores import HEADLINE, System
 
 
@@ -14,6 +15,8 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
     systems: Sequence[System] = section["systems"]
     models = [system for system in systems if not system.baseline]
     done, sentences = scores.by_headline(models), _failures(models, systems)
+    if not models:
+        return [*sentences, "No captioning model was asked for; only baselines were scored."]
     if not done:
         return [*sentences, "No model finished, so there are no caption scores."]
     scored = [model for model in done if model.value(HEADLINE) is not None]
@@ -37,7 +40,7 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
 
 
 def retrieval(section: Mapping[str, Any]) -> list[str]:
-    """Sentences on the retrieval study: macro R@5 of the best system, against chance and the others."""
+    """Sentences on the retrieval study: macro R@5 of the best trained system, against the baselines."""
     metric = f"R@{K}"
     means = {}
     for system in section["systems"]:
@@ -46,15 +49,21 @@ def retrieval(section: Mapping[str, Any]) -> list[str]:
             means[system] = mean
     if not means:
         return []
-    order = sorted(means, key=lambda name: -means[name])
-    best, sets = order[0], wording.plural(len(section["datasets"]), "data set")
+    trained = [name for name in section["trained"] if name in means]
+    best = max(trained or means, key=lambda name: means[name])
+    sets = wording.plural(len(section["datasets"]), "data set")
     sentences = [
-        f"In retrieval, “{best}” finds a gold passage among the first {K} for {wording.percent(means[best])}\u202f% "
+        f"In retrieval, {best} finds a gold passage among the first {K} for {wording.percent(means[best])}\u202f% "
         f"of the queries (mean over {sets})."
     ]
-    others = [f"“{name}” {wording.percent(means[name])}\u202f%" for name in order[1:]]
-    if others:
+    order = sorted((name for name in means if name != best), key=lambda name: -means[name])
+    if order:
+        others = [f"{name} {wording.percent(means[name])}\u202f%" for name in order]
         sentences.append(f"For comparison: {wording.listing(others)}.")
+    good, asked = contrasts.won(section["contrasts"], best)
+    if asked:
+        which = f"all {asked}" if good == asked else f"{good} of {asked}"
+        sentences.append(f"Its lead is clear of zero in {which} paired comparisons in {metric}.")
     return sentences
 
 

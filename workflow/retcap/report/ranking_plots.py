@@ -1,0 +1,93 @@
+"""Plots of the retrieval study: recall over K, and PR@K between its bounds."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retcap.report import plots, wording
+
+K = 5  # the cut-off the field reports for these four data sets (Lin et al. 2024, section 4)
+
+
+def recall_plots(
+    results: Sequence[Mapping[str, Any]], datasets: Sequence[str], systems: Sequence[str], titles: Mapping[str, str]
+) -> dict[str, Any]:
+    """R@K over K, one plot per data set, and the legend that all of them share."""
+    drawn = []
+    for name in datasets:
+        curves = {system: _curve(results, system, name) for system in systems}
+        known = {system: curve for system, curve in curves.items() if curve}
+        said = "; ".join(
+            f"{system} {wording.number(curve[max(curve)], 1)} at K = {max(curve)}" for system, curve in known.items()
+        )
+        title = titles.get(name, name)
+        alt_text = f"Recall at K on {title}: {said}"
+        drawn.append(
+            {"dataset": title, "svg": plots.recall_curves(curves, "R@K, percent", alt_text) if known else None}
+        )
+    return {"figures": drawn, "legend": plots.legend(systems)}
+
+
+def _curve(results: Sequence[Mapping[str, Any]], system: str, dataset: str) -> dict[int, float]:
+    for result in results:
+        if result["system"] == system and result["dataset"] == dataset:
+            found = {int(m[2:]): value_of(result, m) for m in result["metrics"] if re.fullmatch(r"R@\d+", m)}
+            return {k: 100 * value for k, value in sorted(found.items()) if value is not None}
+    return {}
+
+
+def gap_plots(
+    results: Sequence[Mapping[str, Any]], systems: Sequence[str], titles: Mapping[str, str]
+) -> dict[str, Any]:
+    """One plot per system: R@5, PR@5, floor and ceiling of every data set."""
+    drawn = []
+    for system in systems:
+        gaps = []
+        for result in [r for r in results if r["system"] == system]:
+            recall, pseudo = value_of(result, f"R@{K}"), value_of(result, f"PR@{K}")
+            if recall is not None and pseudo is not None:
+                floor, ceiling = (result.get("floors") or {}).get(f"PR@{K}"), result.get("pr_ceiling")
+                scaled = [None if value is None else 100 * value for value in (floor, ceiling)]
+                title = titles.get(result["dataset"], result["dataset"])
+                gaps.append(plots.Gap(title, 100 * recall, 100 * pseudo, *scaled))
+        if gaps:
+            said = "; ".join(f"{gap.name} {wording.signed(gap.pseudo_recall - gap.recall, 1)} points" for gap in gaps)
+            drawn.append({"system": system, "svg": plots.gap_plot(gaps, K, f"PR@{K} minus R@{K} of {system}: {said}")})
+    return {"figures": drawn, "legend": plots.gap_legend(K)}
+
+
+def bounds_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """PR@5 with all that it needs to be read: R@5, the gap, whole words only, floor, gold passages alone, ceiling."""
+    rows = []
+    for result in results:
+        gap = (result.get("gaps") or {}).get(f"PR-R@{K}") or {}
+        if value_of(result, f"PR@{K}") is None:
+            continue
+        ends = (result.get("floors") or {}).get(f"PR@{K}"), result.get("pr_gold"), result.get("pr_ceiling")
+        rows.append(
+            {
+                "dataset": result["dataset"],
+                "system": result["system"],
+                "scores": [cell(result, metric) for metric in (f"R@{K}", f"PR@{K}", f"PR word@{K}")],
+                "gap": wording.signed(None if gap.get("value") is None else 100 * gap["value"], 1),
+                "gap_interval": wording.interval(gap.get("ci_low"), gap.get("ci_high"), digits=1, scale=100),
+                "ends": [wording.percent(end) for end in ends],
+            }
+        )
+    return rows
+
+
+def value_of(result: Mapping[str, Any] | None, metric: str) -> float | int | None:
+    """One metric of a result as a fraction; None where it was not computed."""
+    entry = ((result or {}).get("metrics") or {}).get(metric)
+    return entry.get("value") if isinstance(entry, Mapping) else entry
+
+
+def cell(result: Mapping[str, Any] | None, metric: str) -> dict[str, str]:
+    """One score in percent with its interval."""
+    entry = ((result or {}).get("metrics") or {}).get(metric)
+    bounds = (entry.get("ci_low"), entry.get("ci_high")) if isinstance(entry, Mapping) else (None, None)
+    return {
+        "text": wording.percent(value_of(result, metric)),
+        "interval": wording.interval(*bounds, digits=1, scale=100),
+    }

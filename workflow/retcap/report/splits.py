@@ -1,0 +1,74 @@
+"""The data of the retrieval study: rows per split and share of the training mix, records set aside, leaks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retcap.report import wording
+from retcap.report.facts import facts
+from retcap.report.inputs import read_json, read_jsonl
+from retcap.report.rejected import by_reason
+
+SPLITS = ("train", "valid", "test")
+
+
+def data_table(
+    folders: Mapping[str, Path], results: Sequence[Mapping[str, Any]], weights: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Per data set: rows of every split, share of the training mix, corpus size, and what qualifies the scores."""
+    cards = {
+        name: {split: read_json(folder / split / "card.json") for split in SPLITS} for name, folder in folders.items()
+    }
+    mix = {name: own["train"]["queries"]["rows"] * weights.get(name, 1) for name, own in cards.items()}
+    rows = []
+    for name in list(dict.fromkeys(result["dataset"] for result in results)):
+        result = next(one for one in results if one["dataset"] == name)
+        row = {
+            "dataset": name,
+            "result": result,
+            "share": "",
+            "held_out": None,
+            "warnings": [],
+            "weight": weights.get(name, 1),
+        }
+        if name in cards:
+            own = cards[name]
+            held = own["train"].get("held_out")
+            row |= {split: own[split]["queries"]["rows"] for split in SPLITS}
+            row |= {
+                "share": wording.percent(mix[name] / sum(mix.values())) if sum(mix.values()) else wording.NOTHING,
+                "held_out": None if held is None else held["by"],
+                "rejected": own["train"]["rejected"]["rows"] + own["test"]["rejected"]["rows"],
+                "warnings": [sentence for split in SPLITS for sentence in own[split]["warnings"]],
+            }
+        rows.append(row)
+    return rows
+
+
+def total(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Training rows of all data sets; None when their cards are not given."""
+    counts = [row["train"] for row in rows if "train" in row]
+    return sum(counts) if counts and len(counts) == len(rows) else None
+
+
+def set_aside(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Rejected lines of the training and test files by reason, the most frequent first, with a few of each."""
+    files = [folder / split / "quarantine.jsonl" for folder in folders.values() for split in ("train", "test")]
+    return by_reason([record for file in files for record in read_jsonl(file)])
+
+
+def leaks(paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Findings of all leak audits, failures before leaks that are known, and the other figures of every audit."""
+    reports = {name: read_json(path) for name, path in paths.items()}
+    findings = []
+    for kind in ("failures", "known_leaks"):
+        for name, report in reports.items():
+            for finding in report.get(kind) or []:
+                findings.append(dict(finding) | {"dataset": name, "bad": kind == "failures"})
+    clean = [name for name, report in reports.items() if not report.get("failures") and not report.get("known_leaks")]
+    left_out = ("failures", "known_leaks", "pairs")
+    figures = {
+        name: facts({key: value for key, value in report.items() if key not in left_out})
+        for name, report in reports.items()
+    }
+    return {"findings": findings, "clean": clean, "figures": figures}
