@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from retcap import plugins
 from retcap.records import DatasetCard
-from retcap.retrieval import reader
+from retcap.retrieval import reader, spill
 from retcap.retrieval.answers import parse_answers
+from retcap.retrieval.lines import Query, without_instruction
 from retcap.retrieval.normalise import normalise
-from retcap.retrieval.reader import Source, without_instruction
+from retcap.retrieval.reader import Source
 from retcap.retrieval.roots import LeavesRoot, Roots
 from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
 
@@ -62,7 +64,7 @@ def write_lines(path: Path, *lines: dict | str | bytes) -> Path:
     return path
 
 
-def read_queries(path: Path, roots=".") -> tuple[list[reader.Query], list]:
+def read_queries(path: Path, roots=".") -> tuple[list[Query], list]:
     rejected: list = []
     return list(Source(path, rejected.append).queries(Roots(roots))), rejected
 
@@ -159,6 +161,29 @@ def test_field_names_of_the_original_m2kr(tmp_path):
     assert (passage.passage_id, passage.text) == ("7", "title: x")
 
 
+def test_answers_and_positives_keep_their_json_text(tmp_path):
+    odd = '[1.50, "a\\u00e9", {"wikidata": 1e1,  "range": null}]'
+    line = json.dumps(OVEN | {"passage_id": ["007", 8], "passage_text": None, "passage_image_path": None})
+    line = line.replace('"Iron Bridge"', odd)
+    old = {"question_id": 1, "img_path": "a.jpg", "pos_item_ids": "Q 7", "answers": "é"}
+    for folder, lines in (("train", (line, json.dumps(old, ensure_ascii=False))), ("test", (OVEN, INFOSEEK, OKVQA))):
+        (tmp_path / folder).mkdir()
+        _, queries, _, quarantine = run(tmp_path / folder, *lines, split=folder)
+        assert quarantine == []
+        texts = [(row["answer_json"], row["positives_json"]) for row in queries]
+        if folder == "train":
+            assert texts == [(odd, '["007", 8]'), ('"é"', '"Q 7"')]
+            assert queries[0]["positives"] == ["007", "8"]
+        else:
+            raw = [[json.loads(text) for text in pair] for pair in texts]
+            assert raw == [[record["answer"], record["passage_id"]] for record in (OVEN, INFOSEEK, OKVQA)]
+
+
+def test_a_query_without_an_answer_field_has_a_null_answer(tmp_path):
+    _, queries, _, _ = run(tmp_path, {key: value for key, value in OVEN.items() if key != "answer"})
+    assert (queries[0]["answer_json"], queries[0]["answers"], queries[0]["answer_kind"]) == ("null", [], "null")
+
+
 BROKEN = {  # name -> (line, reason, part of the detail)
     "cut off": ('{"data_id": "x", "question": "wha', "broken_json", "malformed"),
     "no object": ("[1, 2]", "wrong_type", "Expected `object`"),
@@ -168,6 +193,12 @@ BROKEN = {  # name -> (line, reason, part of the detail)
     "id is a float": (OVEN | {"data_id": 1.5}, "wrong_type", "$.data_id"),
     "question is a number": (OVEN | {"question": 3}, "wrong_type", "$.question"),
     "answer holds a list": (OVEN | {"answer": [["x"]]}, "wrong_type", "$.answer"),
+    "answer of M2KR is a boolean": (
+        {"question_id": "1", "question": "?", "pos_item_ids": ["1"], "answers": True},
+        "wrong_type",
+        "got `bool` - at `$.answers`",
+    ),
+    "positive is a float": (OKVQA | {"passage_id": ["1", 2.5]}, "wrong_type", "$.passage_id[1]"),
     "no positive": (OVEN | {"passage_id": None}, "missing_positive", "no passage id"),
     "empty positives": (
         OKVQA | {"passage_id": [], "passage_text": [], "passage_image_path": []},
@@ -279,6 +310,30 @@ def test_inline_passages_are_kept_once_and_null_parts_are_filled_from_other_line
     assert card["passages"]["ids_without_content"] == 1
     assert card["passages"]["ids_with_several_texts"] == 1
     assert card["queries"]["without_any_positive_in_passages"] == 1
+
+
+def test_counts_are_exact_whatever_is_spilled(tmp_path, monkeypatch):
+    monkeypatch.setattr(spill, "HELD", 3)
+    rng = np.random.default_rng(5)
+    drawn = [(int(q), sorted(map(int, set(rng.integers(0, 30, 3))))) for q in rng.integers(0, 40, 60)]
+    base = OVEN | {"passage_image_path": None, "answer": None}
+    lines = [
+        base | {"data_id": q, "passage_id": golds, "passage_text": [f"text {i % 3}" for i in golds]}
+        for q, golds in drawn
+    ]
+    corpus = write_lines(
+        tmp_path / "c.jsonl", *({"passage_id": i, "passage_text": f"t{n}"} for n, i in enumerate([*range(9), 3, 3, 4]))
+    )
+    card, *_ = run(tmp_path, *lines, split="test", passages=[corpus])
+    golds = [gold for _, some in drawn for gold in some]
+    assert card["queries"]["duplicate_ids"] == 60 - len({q for q, _ in drawn})
+    assert card["queries"]["positives"] == len(golds)
+    assert card["queries"]["positives_not_in_passages"] == sum(gold > 8 for gold in golds)
+    assert card["queries"]["without_any_positive_in_passages"] == sum(min(some) > 8 for _, some in drawn)
+    assert (card["passages"]["rows"], card["passages"]["duplicate_ids"]) == (12, 3)
+    assert card["passages"]["ids_with_several_texts"] == 2
+    card, _, passages, _ = run(tmp_path, *lines, split="train")
+    assert sorted(row["passage_id"] for row in passages) == sorted({str(gold) for gold in golds})
 
 
 def test_repeated_ids_stay_as_rows_and_are_counted(tmp_path):

@@ -1,12 +1,13 @@
 """The two tables under construction: what is written, what is counted, and how inline passages come together.
 
-Memory per row is 8 to 24 bytes (hashes of ids and texts), plus one set entry per distinct passage of a training split.
-The hashes are Python's own, 64 bits wide and different in every process: good for counting within one. Among n = 1
-million ids two distinct ones share a hash with probability n^2 / 2^65 = 3e-8.
+Ids and texts are counted as hashes on disk, so memory does not grow with the rows; held are one set entry per distinct
+passage of a training split, and the passages whose text has not come yet. The hashes are Python's own, 64 bits wide and
+different in every process: good for counting within one. Among n = 1 million ids two distinct ones share a hash with
+probability n^2 / 2^65 = 3e-8.
 """
 
-from array import array
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from retcap.retrieval.answers import Answers
-from retcap.retrieval.reader import Passage, Query
+from retcap.retrieval.lines import Passage, Query
+from retcap.retrieval.spill import Spill
 from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
 
 MANY_SOURCES = 64  # distinct `dataset_id` values that a card lists; more than that is one value per row
@@ -37,8 +39,8 @@ class PassageTable:
         self.counts: Counter[str] = Counter()
         self._writer = TableWriter(path, PASSAGES)
         self._dataset, self._split = dataset, split
-        self._keys, self._texts = array("q"), array("q")  # one entry per written row
-        self._inline_keys, self._inline_texts = array("q"), array("q")  # one entry per inline passage with a text
+        self._rows = Spill(path.parent, 2)  # (id, text) of every written row
+        self._inline = Spill(path.parent, 2)  # (id, text) of every passage of a query line that has a text
         self._written: set[int] | None = None
         self._without_text: dict[str, Passage] = {}
 
@@ -49,11 +51,10 @@ class PassageTable:
     def add_inline(self, passage: Passage) -> None:
         """Write a passage of a query line unless its id is there. One without a text waits: the text may come later."""
         if self._written is None:
-            self._written = set(self._keys)
+            self._written = {int(key) for keys in self.ids() for key in keys}
         key = hash(passage.passage_id)
         if passage.text is not None:
-            self._inline_keys.append(key)
-            self._inline_texts.append(hash(passage.text))
+            self._inline.add(key, hash(passage.text))
         if key in self._written:
             return
         held = self._without_text.get(passage.passage_id)
@@ -68,8 +69,7 @@ class PassageTable:
         self.counts["from_query_lines"] += 1
 
     def _write(self, passage: Passage, key: int) -> None:
-        self._keys.append(key)
-        self._texts.append(NO_TEXT if passage.text is None else hash(passage.text))
+        self._rows.add(key, NO_TEXT if passage.text is None else hash(passage.text))
         self.counts["null_texts"] += passage.text is None
         self.counts["null_images"] += passage.image is None
         self.counts["images_without_root"] += passage.without_root
@@ -82,11 +82,12 @@ class PassageTable:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_image_only()
         self._writer.__exit__(kind, error, trace)
+        self._rows.close()
+        self._inline.close()
 
-    def _write_image_only(self) -> None:
+    def finish(self) -> None:
+        """Write the passages that are a picture only: every line has been read."""
         for passage in self._without_text.values():
             if passage.image is None:
                 self.counts["ids_without_content"] += 1  # named as a positive, described nowhere: not a passage
@@ -94,24 +95,27 @@ class PassageTable:
                 self._write(passage, hash(passage.passage_id))
                 self.counts["from_query_lines"] += 1
 
-    def ids(self) -> np.ndarray:
-        """Sorted distinct id hashes of all rows, uint64."""
-        return np.unique(np.frombuffer(self._keys, np.int64))
+    def ids(self) -> Iterator[np.ndarray]:
+        """Sorted distinct id hashes of all rows, part by part."""
+        return (np.unique(part[:, 0]) for part in self._rows.parts())
 
     def card(self) -> dict[str, Any]:
         """Counts for `card.json`."""
         names = ("from_query_lines", "ids_without_content", "null_texts", "null_images", "images_without_root")
         return {
-            "rows": len(self._keys),
-            "duplicate_ids": len(self._keys) - len(self.ids()),
+            "rows": len(self._rows),
+            "duplicate_ids": len(self._rows) - sum(map(len, self.ids())),
             "ids_with_several_texts": self._ids_with_several_texts(),
         } | {name: self.counts[name] for name in names}
 
     def _ids_with_several_texts(self) -> int:
-        pairs = np.stack([_joined(self._keys, self._inline_keys), _joined(self._texts, self._inline_texts)])
-        pairs = np.unique(pairs[:, pairs[1] != NO_TEXT], axis=1)
-        _, versions = np.unique(pairs[0], return_counts=True)
-        return int((versions > 1).sum())
+        several = 0
+        for parts in zip(self._rows.parts(), self._inline.parts(), strict=True):
+            pairs = np.concatenate(parts)
+            pairs = np.unique(pairs[pairs[:, 1] != NO_TEXT], axis=0)
+            _, versions = np.unique(pairs[:, 0], return_counts=True)
+            several += int((versions > 1).sum())
+        return several
 
 
 class QueryTable:
@@ -123,21 +127,22 @@ class QueryTable:
         self.sources: Counter[str] = Counter()
         self._writer = TableWriter(path, QUERIES)
         self._dataset, self._split = dataset, split
-        self._keys, self._gold_keys, self._gold_starts = array("q"), array("q"), array("q")
+        self._rows = Spill(path.parent, 1)  # the id of every row
+        self._golds = Spill(path.parent, 2)  # (id, number of the row) of every positive
 
     def add(self, query: Query) -> None:
         """Write one row."""
         positives = [passage.passage_id for passage in query.positives]
-        self._keys.append(hash(query.query_id))
-        self._gold_starts.append(len(self._gold_keys))
-        self._gold_keys.extend(map(hash, positives))
+        for positive in positives:
+            self._golds.add(hash(positive), len(self._rows))
+        self._rows.add(hash(query.query_id))
         self._count(query)
         found = query.answers
         ranges = [{"low": low, "high": high} for low, high in found.ranges]
         place = (query.query_id, self._dataset, self._split)
-        self._writer.append(
-            (*place, query.instruction, query.question, query.image, found.texts, ranges, found.kind, positives)
-        )
+        asked = (query.instruction, query.question, query.image)
+        raw = (query.answer_json, query.positives_json)
+        self._writer.append((*place, *asked, found.texts, ranges, found.kind, positives, *raw))
 
     def _count(self, query: Query) -> None:
         found = query.answers
@@ -157,19 +162,23 @@ class QueryTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.__exit__(kind, error, trace)
+        self._rows.close()
+        self._golds.close()
 
-    def card(self, passage_ids: np.ndarray) -> dict[str, Any]:
-        """Counts for `card.json`; `passage_ids` are the hashes of all passages there are."""
-        golds = np.frombuffer(self._gold_keys, np.int64)
-        there = np.isin(golds, passage_ids)
-        starts = np.frombuffer(self._gold_starts, np.int64)
-        any_there = np.logical_or.reduceat(there, starts) if len(starts) else np.zeros(0, bool)
+    def card(self, passage_ids: Iterator[np.ndarray]) -> dict[str, Any]:
+        """Counts for `card.json`; `passage_ids` are the hashes of all passages there are, in the parts of a Spill."""
+        found = np.zeros(len(self._rows), bool)  # per query: is any of its positives among the passages?
+        dangling = 0
+        for golds, passages in zip(self._golds.parts(), passage_ids, strict=True):
+            there = np.isin(golds[:, 0], passages)
+            found[golds[there, 1]] = True
+            dangling += int((~there).sum())
         return {
-            "rows": len(self._keys),
-            "duplicate_ids": len(self._keys) - len(np.unique(np.frombuffer(self._keys, np.int64))),
-            "positives": len(golds),
-            "positives_not_in_passages": int((~there).sum()),
-            "without_any_positive_in_passages": int((~any_there).sum()),
+            "rows": len(self._rows),
+            "duplicate_ids": len(self._rows) - self._rows.distinct(),
+            "positives": len(self._golds),
+            "positives_not_in_passages": dangling,
+            "without_any_positive_in_passages": int((~found).sum()),
             "answer_kinds": dict(sorted(self.kinds.items())),
             "sources": dict(sorted(self.sources.items())),
         } | {name: self.counts[name] for name in (*QUERY_COUNTS, "unusable_answers")}
@@ -187,7 +196,3 @@ def _facts(query: Query, found: Answers) -> tuple[bool, ...]:
         any("&&" in text for text in found.texts),
         query.repeated_instruction,
     )
-
-
-def _joined(first: array, second: array) -> np.ndarray:
-    return np.concatenate([np.frombuffer(first, np.int64), np.frombuffer(second, np.int64)])

@@ -68,13 +68,14 @@ def normalise(
                     for positive in query.positives:
                         passage_table.add_inline(positive)
             files.append(_facts(source, "queries"))
+        passage_table.finish()
+        counts = {"queries": query_table.card(passage_table.ids()), "passages": passage_table.card()}
     card = {
         "dataset": dataset,
         "split": split,
         "limit": limit,
         "files": files,
-        "queries": query_table.card(passage_table.ids()),
-        "passages": passage_table.card(),
+        **counts,
         "rejected": {"rows": rejected.total(), "reasons": dict(sorted(rejected.items()))},
         "hash": _combined_hash(files),
     }

@@ -1,90 +1,25 @@
 """Streams M2KR and ReT-M2KR JSON lines as uniform records; a line that cannot be used goes to the quarantine.
 
-One struct per file kind takes every published form (strings, ints, lists, nulls, both sets of field names); msgspec
-checks the types while it decodes. Ids become text and are otherwise untouched: "00123" and "123" stay different ids.
-Texts and image paths lose surrounding blanks. Memory is that of one line.
+What the lines look like is in `lines.py`. Memory is that of one line.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from retcap.records import Rejected
-from retcap.retrieval.answers import Answers, RawAnswer, parse_answers
+from retcap.retrieval.lines import Passage, PassageLine, Query, QueryLine, Unusable, to_passage, to_query
 from retcap.retrieval.roots import LeavesRoot, Roots
 
 # Bytes. The longest published passage has 73 kB; a longer line is a file that is not JSON lines.
 LINE_LIMIT = 16 * 2**20
 RECORD_LIMIT = 500  # characters of the offending text that the quarantine keeps
 
-Id = str | int | None
-Ids = str | int | None | list[str | int | None]
-Texts = str | None | list[str | None]
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 Quarantine = Callable[[Rejected], None]
-
-
-class QueryLine(msgspec.Struct, gc=False):
-    """One query line: names of ReT-M2KR first, then those of the original M2KR (FLMR)."""
-
-    data_id: Id = None
-    dataset_id: str | None = None
-    instruction: str | None = None
-    question: str | None = None
-    image_path: str | None = None
-    passage_id: Ids = None
-    passage_text: Texts = None
-    passage_image_path: Texts = None
-    answer: RawAnswer = None
-    question_id: Id = None
-    img_path: str | None = None
-    pos_item_ids: Ids = None
-    pos_item_contents: Texts = None
-    answers: RawAnswer = None
-
-
-class PassageLine(msgspec.Struct, gc=False):
-    """One corpus line, in both sets of names."""
-
-    passage_id: Id = None
-    passage_text: str | None = None
-    passage_image_path: str | None = None
-    passage_content: str | None = None
-
-
-class Passage(msgspec.Struct, gc=False):
-    """One passage; text or image may be None. `without_root` tells that its image lies below no configured root."""
-
-    passage_id: str
-    text: str | None
-    image: str | None
-    without_root: bool = False
-
-
-class Query(msgspec.Struct, gc=False):
-    """One query with its positives as the line carries them."""
-
-    query_id: str
-    source: str  # `dataset_id` of the line
-    instruction: str
-    question: str
-    image: str | None
-    answers: Answers
-    positives: list[Passage]
-    repeated_instruction: bool
-    without_root: bool
-
-
-class Unusable(Exception):
-    """Why one line cannot be used: a stable code and a sentence."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 class Source:
@@ -159,100 +94,3 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, LeavesRoot):
         return "path_leaves_root"
     return "wrong_type" if isinstance(error, msgspec.ValidationError) else "broken_json"
-
-
-def to_query(line: QueryLine, roots: Roots) -> Query:
-    """Uniform record of one query line. Raises Unusable or LeavesRoot."""
-    query_id = _id(line.question_id if line.data_id is None else line.data_id, "data_id")
-    question, repeated = without_instruction(line.question or "", line.instruction or "")
-    image, without_root = _image(line.image_path or line.img_path, roots)
-    if image is None and not question:
-        raise Unusable("empty_query", "neither a question nor an image below a configured root")
-    raw_answer = line.answers if line.answer is None else line.answer
-    instruction = (line.instruction or "").strip()
-    return Query(
-        query_id,
-        line.dataset_id or "",
-        instruction,
-        question,
-        image,
-        parse_answers(raw_answer),
-        _positives(line, roots),
-        repeated,
-        without_root,
-    )
-
-
-def to_passage(line: PassageLine, roots: Roots) -> Passage:
-    """Uniform record of one corpus line. Raises Unusable or LeavesRoot."""
-    text = line.passage_content if line.passage_text is None else line.passage_text
-    passage = _passage(_id(line.passage_id, "passage_id"), text, line.passage_image_path, roots)
-    if passage.text is None and passage.image is None:
-        raise Unusable("empty_passage", "neither a text nor an image below a configured root")
-    return passage
-
-
-def without_instruction(question: str, instruction: str) -> tuple[str, bool]:
-    """Question without the instruction that one uploaded InfoSeek version repeats in front of it (FLMR issue 9).
-
-    >>> without_instruction("Find it: what is this?", "Find it: ")
-    ('what is this?', True)
-    """
-    question, core = question.strip(), instruction.strip().rstrip(": ")
-    if core and question.startswith(core):
-        return question[len(core) :].lstrip(": "), True
-    return question, False
-
-
-def _positives(line: QueryLine, roots: Roots) -> list[Passage]:
-    """Positives of a line in file order, each id once; id, text and image lists must run in parallel."""
-    ids = line.pos_item_ids if line.passage_id is None else line.passage_id
-    texts = line.pos_item_contents if line.passage_text is None else line.passage_text
-    images = line.passage_image_path
-    if isinstance(ids, list) or isinstance(texts, list) or isinstance(images, list):
-        triples = _parallel(_listed(ids), _listed(texts), _listed(images))
-    else:
-        triples = ((ids, texts, images),)
-    positives: dict[str, Passage] = {}
-    for passage_id, text, image in triples:
-        name = "" if passage_id is None else str(passage_id)
-        if name not in positives and not (name == "" or name.isspace()):
-            positives[name] = _passage(name, text, image, roots)
-    if not positives:
-        raise Unusable("missing_positive", "no passage id: the query could neither train nor be scored")
-    return list(positives.values())
-
-
-def _parallel(ids: list[Any], texts: list[Any], images: list[Any]) -> Iterable[tuple[Any, Any, Any]]:
-    """(id, text, image) per positive; a missing list counts as a list of nulls."""
-    for name, values in (("texts", texts), ("images", images)):
-        if values and len(values) != len(ids):
-            raise Unusable("unequal_lists", f"{len(ids)} passage ids but {len(values)} passage {name}")
-    nothing = [None] * len(ids)
-    return zip(ids, texts or nothing, images or nothing, strict=True)
-
-
-def _passage(passage_id: str, text: str | None, image: str | None, roots: Roots) -> Passage:
-    path, without_root = _image(image, roots)
-    return Passage(passage_id, (text or "").strip() or None, path, without_root)
-
-
-def _image(image: str | None, roots: Roots) -> tuple[str | None, bool]:
-    """Image path or None, and whether it was dropped because no root is configured for it."""
-    image = (image or "").strip()
-    if not image:
-        return None, False
-    return (image, False) if roots.has(image) else (None, True)
-
-
-def _id(value: Id, field: str) -> str:
-    text = "" if value is None else str(value)
-    if not text.strip():
-        raise Unusable("missing_id", f"`{field}` is missing or blank")
-    return text
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]

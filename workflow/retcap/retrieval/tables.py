@@ -26,6 +26,9 @@ QUERIES = pa.schema(
         pa.field("numeric", pa.list_(pa.struct([("low", pa.float64()), ("high", pa.float64())])), nullable=False),
         pa.field("answer_kind", pa.string(), nullable=False),  # the form in the file, see retcap.retrieval.answers
         pa.field("positives", pa.list_(pa.string()), nullable=False),
+        # The values as they are in the file: what published programs make of them depends on their types.
+        pa.field("answer_json", pa.string(), nullable=False),
+        pa.field("positives_json", pa.string(), nullable=False),
     ]
 )
 PASSAGES = pa.schema(
