@@ -84,6 +84,20 @@ def test_a_missing_input_file_is_named_before_anything_runs(tmp_path: Path):
     assert resolve(raw(captioning={"csv": str(own)}))["captioning"]["csv"] == str(own)
 
 
+def test_the_metric_that_selects_is_one_of_those_evaluated():
+    defaults = raw()["retrieval"]
+    for changes, words in [
+        ({"select_metric": "R@7"}, r"must be one of R@1, R@5, R@10, PR@1, PR@5, PR@10. Got 'R@7' instead"),
+        ({"select_metric": "MRR@10"}, r"Got 'MRR@10' instead; further cut-offs go into `eval_k`"),
+        ({"eval_k": [3]}, r"select_metric: must be one of R@3, PR@3. Got 'R@10' instead"),
+        ({"eval_k": []}, r"training.eval_k: list should have at least 1 item"),
+    ]:
+        with pytest.raises(ConfigError, match=words):
+            resolve(raw(retrieval={"training": {**defaults["training"], **changes}}))
+    given = {**defaults["training"], "eval_k": [3, 20], "select_metric": "PR@20"}
+    assert resolve(raw(retrieval={"training": given}))["retrieval"]["training"]["eval_k"] == [3, 20]
+
+
 @pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
 def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
     with pytest.raises(ConfigError, match="experiment: string should match pattern"):

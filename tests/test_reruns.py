@@ -47,6 +47,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={embedding: {batch_size: 7}}": EMBEDDED,
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
     "retrieval={training: {freeze: [text]}}": BUILT,
+    "retrieval={training: {eval_k: [10, 20]}}": TRAINED,
+    "retrieval={training: {keep_best_per_set: false}}": PAGE,
     "retrieval={retrievers: {ret2: {layer_strategy: explicit}}}": BUILT,
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
     "retrieval={pack: {side_px: 32}}": CLIP | {"pack_retrieval_images"},

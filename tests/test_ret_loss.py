@@ -165,3 +165,10 @@ def test_cached_gradients_scale_and_accumulate():
     loss_of(*model(**batch)).backward()
     for name, gradient in gradients(model).items():
         assert torch.allclose(gradient, twice[name], atol=1e-6), name
+
+
+def test_batch_norms_in_training_mode_are_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    with pytest.raises(ValueError, match=r"1 batch norms normalise by the chunk, first 1\. Set chunk_size to null"):
+        cached_gradient.refuse_batch_norms(model)
+    cached_gradient.refuse_batch_norms(model.eval())

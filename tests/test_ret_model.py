@@ -5,6 +5,7 @@ import torch
 
 from retcap import plugins
 from retcap.backbones._tower import Tokenizer
+from retcap.retriever import cached_gradient
 from retcap.retriever import config as settings
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.model import RetrieverModel
@@ -185,6 +186,47 @@ def test_frozen_towers_stay_frozen_and_in_evaluation_mode(folders):
     assert all(p.grad is None and not p.requires_grad for p in vision.parameters())
     assert all(p.grad is not None for p in text.parameters())
     assert model.eval() is model
+
+
+def pair_loss(query, passage):
+    return (query @ passage.T).logsumexp(dim=1).sum()
+
+
+def gradients_of(model, given, chunk):
+    """Parameter gradients of one loss over query and passage vectors; chunk None: the whole batch at once."""
+    model.zero_grad()
+    if chunk is None:
+        pair_loss(model.query(**given), model.passage(**given)).backward()
+    else:
+        chunks = cached_gradient.split(given, chunk)
+        cached_gradient.backward(lambda part: (model.query(**part), model.passage(**part)), chunks, pair_loss)
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_cached_gradients_are_exact_with_batch_norms(folders, chunk):
+    """The demo's image tower has batch norms: with statistics of the batch, each chunk would be another function."""
+    model = make(folders, "clip_open_clip", dropout_p=0.0, attention_dropout=0.0).train()
+    given = inputs(model)
+    given["image_mask"] = torch.tensor([1, 1, 0, 1])
+    statistics = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+    plain, cached = gradients_of(model, given, None), gradients_of(model, given, chunk)
+    assert sum("visual.bn" in name for name in plain) == 6  # scale and shift of three norms in the stem still learn
+    assert plain.keys() == cached.keys()
+    for name, gradient in plain.items():
+        # fp32, sums in another order; gradients of this loss have sizes up to 10
+        torch.testing.assert_close(cached[name], gradient, atol=1e-4, rtol=1e-3, msg=name)
+    assert len(statistics) > 10
+    assert all(torch.equal(value, statistics[name]) for name, value in model.named_buffers() if name in statistics)
+
+
+def test_a_row_trains_the_same_in_any_batch(folders, plugin):
+    """Rows of other ranks and chunks, or a black image instead of a missing one, change no vector in training mode."""
+    model = make(folders, plugin, dropout_p=0.0, attention_dropout=0.0).train()
+    given = inputs(model)
+    whole = model.query(**given)
+    alone = torch.cat([model.query(**cached_gradient.split(given, 1)[row]) for row in range(B)])
+    torch.testing.assert_close(alone, whole, atol=1e-6, rtol=0)
 
 
 def test_encode_leaves_the_mode_and_gives_no_graph(folders):

@@ -19,7 +19,9 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 import retcap
 from ret_world import job, source, tiny_model, write_world
 from retcap.retriever import loss, trainer, training
+from retcap.retriever.model import RetrieverModel
 from retcap.retriever.selection import Pace, should_stop
+from retcap.retriever.validation import Validation
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -115,8 +117,6 @@ def test_run_learns_and_reports(uninterrupted, initial):
 
 
 def test_output_loads_and_differs_from_the_start(uninterrupted, initial):
-    from retcap.retriever.model import RetrieverModel
-
     one, _ = uninterrupted
     assert {path.name for path in Path(one.output).iterdir()} == {path.name for path in initial.iterdir()}
     before, after = RetrieverModel.from_pretrained(initial), RetrieverModel.from_pretrained(one.output)
@@ -202,7 +202,7 @@ def test_killed_process_resumes_to_the_same_bits(uninterrupted, world, initial, 
 
 def test_best_weights_are_the_output(world, initial, tmp_path):
     """A learning rate that ruins the model after some epochs: early stopping ends the run, the best weights count."""
-    options = {"learning_rate": 0.3, "scheduler": "constant", "patience": 1, "ks": [1], "select_metric": "R@1"}
+    options = {"learning_rate": 0.3, "scheduler": "constant", "patience": 1, "eval_k": [1], "select_metric": "R@1"}
     one = job(
         world, initial, tmp_path / "scratch", best_output=str(tmp_path / "best"), epochs=9, save_steps=100, **options
     )
@@ -211,12 +211,50 @@ def test_best_weights_are_the_output(world, initial, tmp_path):
     assert curves["stopped"] == "early"
     assert len(values) < 9
     assert values[-1] <= max(values)
-    best = Path(curves["best"]["macro"]["folder"])
     assert curves["best"]["macro"]["value"] == max(values)
-    assert_same_weights(Path(one.output), best)
+    assert_same_weights(Path(one.output), Path(one.scratch) / "best" / "macro")
     assert not (Path(one.output) / "score.json").exists()
-    assert best == tmp_path / "best" / "macro"
-    assert json.loads((tmp_path / "best" / "world" / "score.json").read_text())["metric"] == "eval_world_R@1"
+
+
+def test_best_weights_of_each_set_are_kept_once(world, initial, tmp_path, monkeypatch):
+    """Set one is best at the second evaluation, set two and the mean at the first: two models on disk, not three."""
+    values = iter([(0.2, 0.9), (0.4, 0.1), (0.3, 0.2)])
+    at_evaluation = []
+
+    def score(self, model):
+        one, two = next(values)
+        at_evaluation.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"one_R@10": one, "two_R@10": two, "macro_R@10": (one + two) / 2}
+
+    monkeypatch.setattr(Validation, "score", score)
+    both = [source(world, name) for name in ("one", "two")]
+    options = {"validation": both, "eval_steps": 2, "max_steps": 6, "best_output": str(tmp_path / "best")}
+    run = job(world, initial, tmp_path / "scratch", **options)
+    curves = training.launch(run)
+    assert {name: (best["value"], best["step"]) for name, best in curves["best"].items()} == {
+        "macro": (0.55, 2),
+        "one": (0.4, 4),
+        "two": (0.9, 2),
+    }
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["one", "two"]
+    for name, evaluation in (("one", 1), ("two", 0)):
+        kept = weights(tmp_path / "best" / name)
+        assert kept
+        assert all(torch.equal(kept[key], at_evaluation[evaluation][key]) for key in kept)
+        assert json.loads((tmp_path / "best" / name / "score.json").read_text()) == curves["best"][name]
+        RetrieverModel.from_pretrained(tmp_path / "best" / name)
+    files = [Path(run.output), tmp_path / "best" / "one", tmp_path / "best" / "two"]
+    nodes = [(folder / "model.safetensors").stat().st_ino for folder in files]
+    assert nodes[0] == nodes[2] != nodes[1]  # the output is the best mean's model
+
+
+def test_a_set_without_text_answers_has_no_best_by_pr(world, initial, tmp_path, monkeypatch):
+    monkeypatch.setattr(Validation, "score", lambda *_: {"macro_PR@5": 0.5, "two_PR@5": 0.5})
+    both = [source(world, name) for name in ("one", "two")]
+    options = {"validation": both, "max_steps": 2, "select_metric": "PR@5", "best_output": str(tmp_path / "best")}
+    curves = training.launch(job(world, initial, tmp_path / "scratch", **options))
+    assert set(curves["best"]) == {"macro", "two"}
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["two"]
 
 
 def test_max_steps_leaves_the_schedule_alone(world, initial, tmp_path):

@@ -106,8 +106,15 @@ def retriever(wildcards):
 
 
 def training_settings():
-    """Training settings that reach the training script; `freeze` belongs to the model, `gpus` to the resources."""
-    return {name: value for name, value in config["retrieval"]["training"].items() if name not in ("freeze", "gpus")}
+    """Training settings that reach the script; the others belong to the model, to the resources and to the outputs."""
+    others = ("freeze", "gpus", "keep_best_per_set")
+    return {name: value for name, value in config["retrieval"]["training"].items() if name not in others}
+
+
+def best_per_set():
+    """Further output of a training: the best model of each data set, if they are kept."""
+    kept = config["retrieval"]["training"]["keep_best_per_set"]
+    return {"best": directory("<results>/models/best-per-set/{retriever}")} if kept else {}
 
 
 def retrieval_systems():

@@ -198,6 +198,7 @@ rule train_retriever:
         packs=collect("<results>/retrieval/pack/{dataset}", dataset=config["retrieval"]["datasets"]),
         audits=collect("<results>/retrieval/audit/{dataset}.json", dataset=config["retrieval"]["datasets"]),
     output:
+        **best_per_set(),
         model=directory("<results>/models/{retriever}"),
         curves="<results>/retrieval/curves/{retriever}.json",
     log:
@@ -215,7 +216,6 @@ rule train_retriever:
     params:
         training=training_settings(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
-        k=[k for k in (1, 5, 10)],
         seed=lookup("seed", within=config),
         code=lambda wildcards: code(
             "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])

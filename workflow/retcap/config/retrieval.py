@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from retcap import plugins
 from retcap.config.parts import (
@@ -120,14 +120,28 @@ class RetrievalTraining(Section):
     learn_temperature: bool = key(True, "train the logit scale")
     freeze: list[Literal["text", "vision"]] = key([], "towers that stay as they are")
     gradient_checkpointing: bool = key(False, "less memory, one more forward pass")
+    eval_k: Annotated[list[Positive], Field(min_length=1)] = key(
+        [1, 5, 10], "cut-offs of R@k and PR@k in evaluations during training"
+    )
     select_metric: str = key("R@10", "its mean over the sets selects the checkpoint and stops the run", "", SEED)
     load_best: bool = key(True, "keep the selected checkpoint; false: the last one", "", SEED)
+    keep_best_per_set: bool = key(True, "keep the best checkpoint of each set too, in models/best-per-set/")
     patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
     save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
     gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
     workers: NotNegative = key(0, "data-loader processes per device", "processes")
+
+    @field_validator("select_metric")
+    @classmethod
+    def _is_evaluated(cls, metric: str, others: ValidationInfo) -> str:
+        cuts = others.data.get("eval_k")  # not there if it is wrong itself
+        name, _, k = metric.partition("@")
+        if cuts and (name not in ("R", "PR") or k not in map(str, cuts)):
+            known = ", ".join(f"{kind}@{cut}" for kind in ("R", "PR") for cut in cuts)
+            raise ValueError(f"must be one of {known}. Got {metric!r} instead; further cut-offs go into `eval_k`.")
+        return metric
 
 
 class Embedding(Section):

@@ -1,22 +1,23 @@
 """Gradients of a batch that does not fit into memory, exactly: cached gradients (Gao et al. 2021, "Scaling deep
 contrastive learning batch size under memory limited setup", arXiv 2101.06983).
 
-    1. encode chunk by chunk without a graph, remembering the state of the random generators before each chunk 2.
-    compute the loss of the whole batch on these vectors, and its gradient with respect to each vector 3. encode each
-    chunk again, now with a graph and the remembered random state, and push its vectors' gradients through
+    1. encode chunk by chunk without a graph, remembering the state of the random generators before each chunk
+    2. compute the loss of the whole batch on these vectors, and its gradient with respect to each vector
+    3. encode each chunk again, now with a graph and the remembered random state, and push its vectors' gradients
+       through
 
 Memory is that of one chunk plus the vectors; the price is one extra forward pass. The random state after the step is
 the one after step 1, so dropout draws are the same as without caching.
 
-Batch norms are the exception: they normalise by the chunk instead of the batch, and count each chunk twice in their
-running statistics. Vision transformers and the fusion cell have none; a ResNet tower should be frozen with this option.
+Exact as long as a row's vectors do not depend on the other rows of its chunk. So batch norms must be in evaluation
+mode, where `RetrieverModel` keeps them; one that normalises by its batch is an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class RandomState:
@@ -61,6 +62,20 @@ def backward(
         torch.autograd.backward(list(outputs), list(chunk_gradients))
     after.restore()
     return loss.detach()
+
+
+def refuse_batch_norms(model: nn.Module) -> None:
+    """Raise if a module of a model in training mode would normalise by the rows of one chunk."""
+    norms = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+    ]
+    if norms:
+        raise ValueError(
+            f"chunk_size would change the training: {len(norms)} batch norms normalise by the chunk, first {norms[0]}. "
+            "Set chunk_size to null, or keep them in evaluation mode, as RetrieverModel does."
+        )
 
 
 def split(inputs: Any, size: int) -> list[Any]:

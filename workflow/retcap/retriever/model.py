@@ -118,13 +118,18 @@ class RetrieverModel(nn.Module):
         return self.logit_scale.exp()
 
     def train(self, mode: bool = True) -> "RetrieverModel":
-        """Training mode, but frozen towers stay in evaluation mode (batch norms must not drift)."""
+        """Training mode, but frozen towers and all batch norms stay in evaluation mode.
+
+        A batch norm that trains would make a row's vector depend on the other rows: on the chunk, on the padding images
+        and on the number of ranks. So it keeps the statistics of pre-training; its scale and shift still learn.
+        """
         super().train(mode)
-        for name in TOWERS:
-            if self._frozen(name):
-                for encoder in self.encoders():
-                    if (tower := getattr(encoder, f"{name}_model")) is not None:
-                        tower.eval()
+        for encoder in self.encoders():
+            for name in TOWERS:
+                tower = getattr(encoder, f"{name}_model")
+                for module in tower.modules() if tower is not None else ():
+                    if self._frozen(name) or isinstance(module, nn.modules.batchnorm._BatchNorm):
+                        module.training = False
         return self
 
     def encoders(self) -> list[RetEncoder]:

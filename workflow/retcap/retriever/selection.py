@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 log = logging.getLogger(__name__)
 MACRO = "macro"  # the mean over all sets, which decides
+SCORE = "score.json"  # beside the weights: metric, value, step and epoch that made them the best
 
 
 def values_of(metric: str, history: list[dict[str, float]]) -> list[float]:
@@ -85,10 +86,12 @@ class Selection(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> TrainerControl:
         """Called by the Trainer with the new values already at the end of the log history."""
+        kept: Path | None = None
         for name, metric in self.metrics.items():
-            *before, value = values_of(metric, state.log_history)
-            if self.writes and value > max(before, default=-math.inf):
-                self._keep(name, {"metric": metric, "value": value, "step": state.global_step, "epoch": state.epoch})
+            values = values_of(metric, state.log_history)  # none for PR@k of a set without text answers
+            if self.writes and values and values[-1] > max(values[:-1], default=-math.inf):
+                score = {"metric": metric, "value": values[-1], "step": state.global_step, "epoch": state.epoch}
+                kept = self._keep(name, score, kept)
         if self.finished(state):
             control.should_training_stop = True
         return control
@@ -97,11 +100,28 @@ class Selection(TrainerCallback):
         """Whether early stopping ends the run here."""
         return should_stop(values_of(self.metrics[MACRO], state.log_history), self.patience, self.threshold)
 
-    def _keep(self, name: str, score: dict[str, object]) -> None:
+    def _keep(self, name: str, score: dict[str, object], same: Path | None) -> Path:
+        """Save the model, or link it to the folder `same` that this evaluation has already filled."""
         partial, final = self.folder / f".{name}.partial", self.folder / name
         shutil.rmtree(partial, ignore_errors=True)
-        self.save(partial)
-        (partial / "score.json").write_text(json.dumps(score))
+        if same is None:
+            self.save(partial)
+        else:
+            copy_linked(same, partial)
+        (partial / SCORE).write_text(json.dumps(score))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
         log.info("best %s so far: %s", name, score)
+        return final
+
+
+def copy_linked(source: Path, target: Path) -> None:
+    """A copy of a model's folder, without its score, that shares the files: several sets often share a best step."""
+    shutil.copytree(source, target, copy_function=_link, ignore=shutil.ignore_patterns(SCORE))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)

@@ -21,7 +21,7 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     scratch: str
     output: str
     seed: int
-    best_output: str | None = None  # folder for the best weights of the macro mean and of each set; None: scratch only
+    best_output: str | None = None  # folder for <set>/ with the best weights of each set and their score; None: no
     epochs: float = 20
     max_steps: int | None = None  # stop here even if the epochs are not over; the schedule does not change
     schedule_epochs: float | None = None  # length of warm-up and decay; None: `epochs`
@@ -40,7 +40,7 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     gather_negatives: bool = True  # negatives from all ranks
     learn_temperature: bool = True
     gradient_checkpointing: bool = False
-    ks: tuple[int, ...] = (1, 5, 10)
+    eval_k: tuple[int, ...] = (1, 5, 10)
     select_metric: str = "R@10"  # its macro mean chooses the checkpoint and stops the run
     load_best: bool = True  # the output is the best macro checkpoint; else the last
     patience: int | None = 3  # evaluations without progress; None: no early stopping
@@ -68,8 +68,8 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         if not self.train:
             yield "train: there is no set to train on."
         metric, _, k = self.select_metric.partition("@")
-        if metric not in ("R", "PR") or not k.isdigit() or int(k) not in self.ks:
-            yield f"select_metric {self.select_metric!r} must be R@k or PR@k with k one of ks {list(self.ks)}."
+        if metric not in ("R", "PR") or not k.isdigit() or int(k) not in self.eval_k:
+            yield f"select_metric {self.select_metric!r} must be R@k or PR@k with k one of eval_k {list(self.eval_k)}."
         if not 0 <= self.warmup_ratio < 1:
             yield f"warmup_ratio {self.warmup_ratio} must lie in 0..1 (1 excluded): it is a share of the schedule."
         for name in ("epochs", "schedule_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation"):

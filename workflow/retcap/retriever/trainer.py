@@ -174,6 +174,8 @@ class RetrieverTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | None = None, **options: Any) -> Any:
         """Train from the start or from a checkpoint, whose seconds are added to those of this session."""
+        if self.chunk is not None:
+            cached_gradient.refuse_batch_norms(self.pair.train())
         self._started = time.perf_counter()
         if resume_from_checkpoint:
             state = json.loads((Path(resume_from_checkpoint) / "trainer_state.json").read_text())

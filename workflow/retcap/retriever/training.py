@@ -32,7 +32,7 @@ from retcap.retriever import gather, tokens
 from retcap.retriever.collator import Collator
 from retcap.retriever.data import TrainingRows, prepare
 from retcap.retriever.sampler import BatchesOfRank
-from retcap.retriever.selection import MACRO, Pace, Selection
+from retcap.retriever.selection import MACRO, SCORE, Pace, Selection, copy_linked
 from retcap.retriever.settings import TrainingJob, trainer_arguments
 from retcap.retriever.trainer import RetrieverTrainer, last_checkpoint, seed_dropout
 from retcap.retriever.validation import Validation
@@ -78,7 +78,7 @@ def run(job: TrainingJob) -> dict[str, Any]:
     """Train on this rank; rank 0 writes `output` and `scratch/curves.json`. Returns the curves.
 
     train, eval: lists of log entries with step and epoch; best: for "macro" and each set the metric, value, step and
-    folder of its best weights; data: counts per set; stopped: "early", "max_steps" or "epochs"; seconds over all
+    epoch of its best weights; data: counts per set; stopped: "early", "max_steps" or "epochs"; seconds over all
     sessions.
     """
     scratch = Path(job.scratch)
@@ -102,9 +102,9 @@ def run(job: TrainingJob) -> dict[str, Any]:
         curves = _curves(job, state, counts, arguments.max_steps, selection)
         if gather.rank() == 0:
             best = selection.folder / MACRO if job.load_best and validation else None
-            _publish(Path(job.output), model.save_pretrained if best is None else partial(_copy, best))
-            if job.best_output and validation:
-                _publish(Path(job.best_output), partial(shutil.copytree, selection.folder))
+            _publish(Path(job.output), model.save_pretrained if best is None else partial(copy_linked, best))
+            if job.best_output:
+                _publish(Path(job.best_output), partial(_gather_best, selection))
             (scratch / "curves.json").write_text(json.dumps(curves))
         if gather.ranks() > 1:
             dist.barrier()
@@ -143,7 +143,7 @@ def _validation(job: TrainingJob, scratch: Path, tokenizer: Any) -> Validation |
         job.validation,
         scratch / "validation",
         tokenizer,
-        job.ks,
+        job.eval_k,
         batch_size=job.eval_batch_size,
         precision="bf16" if job.bf16 else "fp32",
         threads=max(job.workers, 1),
@@ -195,10 +195,9 @@ def _curves(
 ) -> dict[str, Any]:
     best = {}
     for name in selection.metrics:
-        score = selection.folder / name / "score.json"
+        score = selection.folder / name / SCORE
         if score.is_file():
-            folder = Path(job.best_output) / name if job.best_output else score.parent
-            best[name] = {**json.loads(score.read_text()), "folder": str(folder)}
+            best[name] = json.loads(score.read_text())
     train = [entry for entry in state.log_history if "loss" in entry]
     early = bool(job.validation) and state.global_step < last_step and selection.finished(state)
     return {
@@ -223,8 +222,14 @@ def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
     os.replace(unfinished, folder)
 
 
-def _copy(model: Path, folder: Path) -> None:
-    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("score.json"))
+def _gather_best(selection: Selection, folder: Path) -> None:
+    """The best model of each set with its score; equal ones share their files, with each other and with the output."""
+    folder.mkdir()
+    for name in selection.metrics:
+        kept = selection.folder / name
+        if name != MACRO and kept.is_dir():
+            copy_linked(kept, folder / name)
+            shutil.copy(kept / SCORE, folder / name)
 
 
 def main(arguments: list[str]) -> None:
