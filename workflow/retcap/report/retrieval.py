@@ -24,6 +24,7 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "datasets": datasets,
         "systems": systems,
         "data": data_table(results, datasets),
+        "images": {name: missing_images(read_json(path)) for name, path in inputs.images.items()},
         "cards": {name: facts(read_json(path)) for name, path in inputs.cards.items()},
         "audits": {name: audit(read_json(path)) for name, path in inputs.audits.items()},
         "training": {name: learning.curves(read_json(path), path) for name, path in inputs.curves.items()},
@@ -70,6 +71,14 @@ def data_table(results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> li
     return [
         result | {"share": wording.percent((result.get("n_queries") or 0) / total) if total else ""} for result in first
     ]
+
+
+def missing_images(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Missing or broken pictures of one data set: of the test queries, of the passages, and what became of them."""
+    test = report["splits"]["test"]
+    cells = [wording.count(found["missing"]) + f" of {wording.count(found['with_image'])}" for found in test.values()]
+    rows = [(split, role, counts) for split, roles in report["splits"].items() for role, counts in roles.items()]
+    return {"policy": report["policy"], "cells": cells, "rows": rows}
 
 
 def overview(

@@ -35,6 +35,7 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
         curves=_named(params.retrievers, found.curves),
         cards={name: folder / "train" / "card.json" for name, folder in data.items()},
         audits=_named(sets, found.audits),
+        images=_named(sets, found.images),
         per_query=per_query,
         main=params.retrievers[0],
         parameters=Path(found.parameters),
