@@ -31,7 +31,8 @@ EMBEDDED = FOUND | {"embed_retrieval"}
 TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
 CLIP = BUILT | {"pretrain_tiny_clip"}
-READ = TRAINED | {"normalise_retrieval", "audit_retrieval", "pack_retrieval_images"}
+SCREENED = TRAINED | {"screen_retrieval"}
+READ = SCREENED | {"normalise_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
 KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
@@ -51,8 +52,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={training: {keep_best_per_set: false}}": PAGE,
     "retrieval={retrievers: {ret2: {layer_strategy: explicit}}}": BUILT,
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
-    "retrieval={pack: {side_px: 32}}": CLIP | {"pack_retrieval_images"},
-    "retrieval={pack: {encoding: png}}": TRAINED | {"pack_retrieval_images"},
+    "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images"},
+    "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images"},
+    "retrieval={missing_images: {policy: drop}}": SCREENED,
     "retrieval={fail_on: []}": TRAINED | {"audit_retrieval"},
     "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,
     "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,

@@ -144,9 +144,13 @@ def test_table_on_disk_equals_table_in_memory(world, tokenizer, tmp_path):
 def test_reading_a_slice_skips_other_row_groups(world):
     whole = [text for batch in tokens.read(world / "queries.parquet", "query", {}) for text in batch.texts]
     for start, stop in [(0, 37), (3, 9), (8, 16), (30, 37), (5, 5)]:
-        batches = list(tokens.read(world / "queries.parquet", "query", {}, start, stop))
+        batches = list(tokens.read(world / "queries.parquet", "query", {}, range(start, stop)))
         assert [text for batch in batches for text in batch.texts] == whole[start:stop]
         assert [row for batch in batches for row in batch.rows] == list(range(start, stop))
+    rows = [1, 2, 8, 30, 36]
+    batches = list(tokens.read(world / "queries.parquet", "query", {}, np.array(rows)))
+    assert [text for batch in batches for text in batch.texts] == [whole[row] for row in rows]
+    assert [row for batch in batches for row in batch.rows] == rows
 
 
 def test_missing_column_is_named(world):

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from ret_world import tiny_model, write_rows, write_world
-from retcap import plugins
+from retcap import plugins, search
 from retcap.images import ImagePack
 from retcap.retriever import embedding, encoding, tokens, zero_shot
-from retcap.shards import Vectors
+from retcap.shards import Vectors, write_shard
 
 SIZE = 8  # of the tiny model's vectors
 FP32 = 1e-5  # batches of other shapes add fp32 terms in another order
@@ -84,9 +84,63 @@ def test_shards_join_to_the_whole(model, world, tmp_path, shards):
         out = tmp_path / f"shard-{shard}.npy"
         embedding.embed(model, "query", world / "queries.parquet", world / "pack", out, shard=shard, shards=shards)
     together = Vectors.open(tmp_path)  # the reader of the search
-    assert together.rows.tolist() == list(range(47))
-    assert together.ids.to_pylist() == [f"q{row}" for row in range(47)]
-    np.testing.assert_allclose(together.block(0, 47), one_by_one(model, world, "query"), atol=FP32)
+    assert sorted(together.rows.tolist()) == list(range(47))
+    assert together.ids.to_pylist() == [f"q{row}" for row in together.rows]
+    np.testing.assert_allclose(together.block(0, 47), one_by_one(model, world, "query")[together.rows], atol=FP32)
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_shards_together_encode_each_image_once(model, world, tmp_path, shards):
+    """Every picture is shown again by rows in the second half, which ranges of rows would put into another shard."""
+    rows = pq.read_table(world / "passages.parquet").to_pylist()
+    rows += [row | {"row": 13 + row["row"], "passage_id": f"again {row['row'] % 9}"} for row in rows]
+    write_rows(tmp_path / "passages.parquet", rows)
+    keys = tokens.image_keys(world / "pack")
+    numbers = tokens.image_numbers(tmp_path / "passages.parquet", keys)
+    made = [
+        embedding.embed(
+            model,
+            "passage",
+            tmp_path / "passages.parquet",
+            world / "pack",
+            tmp_path / f"shard-{shard}.npy",
+            shard=shard,
+            shards=shards,
+            batch_size=5 + shard,
+        )
+        for shard in range(shards)
+    ]
+    assert sum(one["images_encoded"] for one in made) == len(set(numbers.tolist()) - {-1})
+    assert all(one["images_encoded"] > 0 for one in made)
+    together = Vectors.open(tmp_path)
+    assert sorted(together.rows.tolist()) == list(range(26))
+    assert together.rows.tolist() != list(range(26))
+    exact = np.tile(one_by_one(model, world, "passage"), (2, 1))
+    np.testing.assert_allclose(together.block(0, 26), exact[together.rows], atol=FP32)
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+@pytest.mark.parametrize("collapse", [True, False])
+def test_hits_do_not_depend_on_the_shards(tmp_path, shards, collapse):
+    """The same vectors in shards by picture: equal files, with ties in masses and ids that repeat across shards."""
+    rng = np.random.default_rng(8)
+    vectors = {"query": rng.integers(-2, 3, (19, 6)), "passage": rng.integers(-1, 2, (83, 6))}
+    images = {side: rng.integers(-1, len(part) // 3, len(part)) for side, part in vectors.items()}
+    tables = []
+    for count in (1, shards):
+        opened = {}
+        for side, part in vectors.items():
+            for shard in range(count):
+                rows = embedding.shard_rows(images[side], shard, count)
+                names = [f"{side} {row % 60}" for row in rows]
+                (tmp_path / f"{side}-{count}").mkdir(exist_ok=True)
+                write_shard(tmp_path / f"{side}-{count}", shard, part[rows].astype(np.float32), rows.tolist(), names)
+            opened[side] = Vectors.open(tmp_path / f"{side}-{count}")
+        assert (opened["passage"].rows.tolist() == list(range(83))) is (count == 1)
+        hits = search.exact_search(opened["query"], opened["passage"], 11, collapse=collapse)
+        search.write_hits(tmp_path / "hits.parquet", hits, opened["query"], opened["passage"])
+        tables.append(pq.read_table(tmp_path / "hits.parquet"))
+    assert tables[0].equals(tables[1])
 
 
 def test_same_call_gives_the_same_bytes(model, world, tmp_path):
@@ -120,12 +174,16 @@ def test_batches_hold_rows_of_one_image_together(model, world):
     table = table_of(model, world)
     batches = encoding.plan(table, np.arange(47), 9)
     assert sorted(np.concatenate(batches).tolist()) == list(range(47))
-    assert [len(batch) for batch in batches] == [9, 9, 9, 9, 9, 2]
+    assert max(len(batch) for batch in batches) <= 9
+    assert len(batches) <= 7  # 47 rows need at least 6
     longest = [table.lengths()[batch].max() for batch in batches]
     assert longest == sorted(longest, reverse=True)
     encoded = sum(len(set(table.keys[batch].tolist()) - {tokens.NO_KEY}) for batch in batches)
     distinct = len(set(table.keys.tolist()) - {tokens.NO_KEY})
-    assert encoded <= distinct + len(batches) - 1  # at most one image is cut by each border
+    assert encoded == distinct  # no border cuts the rows of one image
+    several = encoding.plan(table, np.arange(47), 2)  # but for images of more rows than a batch
+    assert sorted(np.concatenate(several).tolist()) == list(range(47))
+    assert max(len(batch) for batch in several) == 2
     assert encoding.plan(table, np.arange(0), 9) == []
 
 
@@ -204,14 +262,27 @@ def test_nothing_is_left_behind_by_a_failure(model, world, tmp_path, monkeypatch
 
 def test_shard_numbers_are_checked(model, world, tmp_path):
     with pytest.raises(ValueError, match="shard 3 of 3: shards are numbered from 0 to 2"):
-        embedding.shard_range(10, 3, 3)
-    with pytest.raises(ValueError, match=r"the shard has no rows. Use fewer shards"):
+        embedding.shard_rows(np.arange(10), 3, 3)
+    with pytest.raises(ValueError, match=r"13 rows with 13 distinct pictures do not fill 100 shards. Use fewer shards"):
         embedding.embed(
             model, "passage", world / "passages.parquet", None, tmp_path / "shard-0.npy", shard=0, shards=100
         )
-    sizes = [len(embedding.shard_range(103, shard, 7)) for shard in range(7)]
-    assert sum(sizes) == 103
-    assert max(sizes) - min(sizes) == 1
+    alone = [embedding.shard_rows(np.full(103, -1), shard, 7) for shard in range(7)]
+    assert np.concatenate(alone).tolist() == list(range(103))
+    assert max(map(len, alone)) - min(map(len, alone)) == 1
+
+
+@pytest.mark.parametrize("shards", [1, 2, 5, 9])
+def test_no_shard_is_empty_and_no_image_lies_in_two(shards):
+    rng = np.random.default_rng(shards)
+    for most in (3, 9, 60):  # the picture of 60 rows is larger than a shard
+        images = np.concatenate([rng.integers(-1, 20, 61), np.full(most, 77), np.arange(100, 110)])
+        rng.shuffle(images)
+        parts = [embedding.shard_rows(images, shard, shards) for shard in range(shards)]
+        assert sorted(np.concatenate(parts).tolist()) == list(range(len(images)))
+        assert all(len(part) and np.all(np.diff(part) > 0) for part in parts)
+        shown = [set(images[part].tolist()) - {-1} for part in parts]
+        assert sum(map(len, shown)) == len(set(images.tolist()) - {-1})
 
 
 # --- baselines ------------------------------------------------------------

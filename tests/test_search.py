@@ -219,6 +219,16 @@ def test_shards_are_read_in_the_order_of_their_numbers(tmp_path):
     np.testing.assert_array_equal(opened.take(np.array([11, 0, 7])), vectors[[11, 0, 7]].astype(np.float32))
 
 
+def test_shards_of_an_earlier_run_are_left_alone_when_others_are_named(tmp_path):
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        write_shard(tmp_path, number, unit(rng, 2), [2 * (number % 2), 2 * (number % 2) + 1], ["a", "b"])
+    with pytest.raises(ValueError, match="row 0 is in more than one place"):
+        Vectors.open(tmp_path)
+    named = Vectors.open([tmp_path / "shard-0.npy", tmp_path / "shard-1.npy"])
+    assert named.rows.tolist() == [0, 1, 2, 3]
+
+
 def test_broken_shards_are_named(tmp_path):
     rng = np.random.default_rng(13)
     with pytest.raises(FileNotFoundError, match="run it first"):

@@ -179,10 +179,12 @@ def _joined(found: list[_List]) -> Hits:
 
 
 def write_hits(path: Path | str, hits: Hits, queries: Vectors, passages: Vectors) -> None:
-    """Write hits.parquet: query_row, query_id, rank (from 1), passage_row, passage_id, score.
+    """Write hits.parquet: query_row, query_id, rank (from 1), passage_row, passage_id, score; ordered by query row.
 
     Its metadata say how many queries and passages were searched, so that scoring notices a missing shard.
     """
+    order = np.argsort(queries.rows[hits.query], kind="stable")  # shards hold rows out of order
+    hits = Hits(*(column[order] for column in hits))
     columns = {
         "query_row": pa.array(queries.rows[hits.query]),
         "query_id": queries.ids.take(pa.array(hits.query)),

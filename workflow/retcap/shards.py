@@ -37,9 +37,14 @@ class Vectors:
         return cls([array], numbers, names, ["array"])
 
     @classmethod
-    def open(cls, folder: Path | str) -> "Vectors":
-        """Memory-map all shards of a folder, in the order of their numbers (shard-10 after shard-9)."""
-        files = sorted(Path(folder).glob("shard-*.npy"), key=_number)
+    def open(cls, source: Path | str | Sequence[Path | str]) -> "Vectors":
+        """Memory-map all shards of a folder, or the ones named: those of an earlier run with more may lie beside them.
+
+        They are read in the order of their numbers (shard-10 after shard-9); their rows may come in any order.
+        """
+        whole = isinstance(source, str | Path)
+        folder = Path(source) if whole else Path(source[0]).parent
+        files = sorted(folder.glob("shard-*.npy") if whole else map(Path, source), key=_number)
         if not files:
             raise FileNotFoundError(f"No shard-<i>.npy in {folder}. The embedding rule writes them; run it first.")
         if [_number(file) for file in files] != list(range(len(files))):
@@ -56,7 +61,7 @@ class Vectors:
             rows.append(numbers)
             ids.append(names)
         joined = np.concatenate(rows).astype(np.int64)
-        _check_rows(Path(folder), joined)
+        _check_rows(folder, joined)
         return cls(parts, joined, pa.concat_arrays([names.cast(pa.string()) for names in ids]), [str(f) for f in files])
 
     def __len__(self) -> int:

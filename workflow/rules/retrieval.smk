@@ -1,4 +1,4 @@
-# Study 1, retrieval: files → normalise → audit, pack → backbone → build → train → embed → search → score → summary.
+# Study 1, retrieval: files → normalise → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
 wildcard_constraints:
@@ -58,7 +58,7 @@ rule normalise_retrieval:
     input:
         files=retrieval_files,
     output:
-        data=directory("<results>/retrieval/data/{dataset}"),
+        data=directory("<results>/retrieval/normalised/{dataset}"),
     log:
         "<logs>/normalise_retrieval/{dataset}.log",
     benchmark:
@@ -85,7 +85,7 @@ rule normalise_retrieval:
 
 rule audit_retrieval:
     input:
-        data="<results>/retrieval/data/{dataset}",
+        data="<results>/retrieval/normalised/{dataset}",
     output:
         audit="<results>/retrieval/audit/{dataset}.json",
     log:
@@ -111,7 +111,7 @@ rule audit_retrieval:
 
 rule pack_retrieval_images:
     input:
-        data="<results>/retrieval/data/{dataset}",
+        data="<results>/retrieval/normalised/{dataset}",
     output:
         pack=directory("<results>/retrieval/pack/{dataset}"),
     log:
@@ -133,6 +133,32 @@ rule pack_retrieval_images:
         "packing the images of {wildcards.dataset}"
     script:
         "../scripts/pack_retrieval_images.py"
+
+
+rule screen_retrieval:
+    input:
+        data="<results>/retrieval/normalised/{dataset}",
+        pack="<results>/retrieval/pack/{dataset}",
+    output:
+        data=directory("<results>/retrieval/data/{dataset}"),
+        counts="<results>/retrieval/images/{dataset}.json",
+    log:
+        "<logs>/screen_retrieval/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        disk_mb=20000,
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        policy=lookup("retrieval/missing_images", within=config),
+        code=code("screen_retrieval"),
+    message:
+        "applying the policy for missing pictures to {wildcards.dataset}"
+    script:
+        "../scripts/screen_retrieval.py"
 
 
 rule pretrain_tiny_clip:

@@ -14,4 +14,4 @@ with job.start(snakemake) as run:
     pack = snakemake.params.pack
     files = picture_files(Path(snakemake.input.data), snakemake.params.settings["roots"])
     resize = Resize(pack["resize"], pack["side_px"], pack["side_px"])
-    images.build(run.out.pack, files.items(), resize, encoding=pack["encoding"], workers=snakemake.threads)
+    images.build(run.out.pack, files, resize, encoding=pack["encoding"], workers=snakemake.threads)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 with job.start(snakemake) as run:
     options, threads = snakemake.params.search, snakemake.threads
-    queries, passages = (
-        Vectors.open(Path(part[0]).parent) for part in (snakemake.input.queries, snakemake.input.passages)
-    )
+    queries, passages = (Vectors.open(list(part)) for part in (snakemake.input.queries, snakemake.input.passages))
     hits = search.exact_search(
         queries, passages, options["depth"], options["memory_mb"], threads, collapse=snakemake.params.collapse
     )

@@ -169,6 +169,15 @@ class Pack(Section):
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
 
 
+class MissingImages(Section):
+    """Rows whose picture is missing or broken. They are counted either way, per split and for queries and passages."""
+
+    policy: Literal["mask", "drop"] = key(
+        "mask", "`mask`: the row counts as one without a picture; `drop`: a query is left out, a passage is masked"
+    )
+    max_share: Fraction = key(1.0, "an error where a larger share of a split's pictures is missing; 1: never")
+
+
 class Download(Section):
     """Where the published JSONL files come from."""
 
@@ -199,6 +208,7 @@ class Retrieval(Section):
     )
     tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
     pack: Pack = key(Pack(), "image pack")
+    missing_images: MissingImages = key(MissingImages(), "pictures that are missing or broken")
     training: RetrievalTraining = key(RetrievalTraining(), "training")
     embedding: Embedding = key(Embedding(), "embedding")
     search: Search = key(Search(), "search")

@@ -30,6 +30,7 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "weighted": len(set(inputs.weights.values())) > 1,
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
+        "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
         "leaks": splits.leaks(inputs.audits) if inputs.audits else None,
         "training": {name: learning.curves(read_json(path), path, titles) for name, path in inputs.curves.items()},
         "overview": overview(results, datasets, systems, inputs),

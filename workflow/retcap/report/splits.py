@@ -57,6 +57,15 @@ def set_aside(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     return by_reason([record for file in files for record in read_jsonl(file)])
 
 
+def missing_images(dataset: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Missing or broken pictures of one data set, a row per split and side, and what became of them."""
+    return [
+        dict(counts) | {"dataset": dataset, "split": split, "side": side, "policy": report["policy"]}
+        for split, sides in report["splits"].items()
+        for side, counts in sides.items()
+    ]
+
+
 def leaks(paths: Mapping[str, Path]) -> dict[str, Any]:
     """Findings of all leak audits, failures before leaks that are known, and the other figures of every audit."""
     reports = {name: read_json(path) for name, path in paths.items()}

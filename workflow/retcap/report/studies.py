@@ -37,6 +37,7 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
         splits=data,
         weights=params.weights,
         audits=_named(sets, found.audits),
+        images=_named(sets, found.images),
         differences=Path(found.differences),
         parameters=Path(found.parameters),
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},

@@ -1,12 +1,15 @@
-"""The folders of one data set in the retrieval study: its splits, and which gold passages training has seen.
+"""The folders of one data set in the retrieval study, as the files give it and as the study uses it.
 
-<folder>/train, valid, test     queries.parquet, passages.parquet, quarantine.jsonl, card.json
-<folder>/published_valid        the published validation split, where another one was held out: for the audit only
-<folder>/gold_seen.parquet      row, query_id, gold_seen of the test queries
+normalised/<set>/train, valid, test     queries.parquet, passages.parquet, quarantine.jsonl, card.json
+normalised/<set>/published_valid        the published validation split, where another one was held out: for the audit
+data/<set>/train, valid, test           the same after the policy for missing pictures (retcap.retrieval.screening)
+data/<set>/gold_seen.parquet            row, query_id, gold_seen of the test queries
+data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 """
 
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.holdout import gold_slices, hold_out, sample
+from retcap.retrieval.holdout import hold_out, sample
 from retcap.retrieval.normalise import normalise
 from retcap.retrieval.roots import Roots
 
@@ -59,9 +62,6 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
     else:
         sample(valid, rows=limit, seed=seed, out=folder / "valid")
         shutil.rmtree(valid)
-    queries = {split: folder / split / "queries.parquet" for split in ("train", "test")}
-    counts = gold_slices(queries["test"], queries["train"], folder / "gold_seen.parquet")
-    log.info("%s: gold passages of test queries in training: %s", name, counts)
 
 
 def test_queries(folder: Path) -> pa.Table:
@@ -71,18 +71,23 @@ def test_queries(folder: Path) -> pa.Table:
     return queries.append_column("gold_seen", seen["gold_seen"])
 
 
-def picture_files(folder: Path, roots: Any) -> dict[str, Path]:
-    """Every picture that any split names, queries and passages alike: path in the data -> file (it may be missing)."""
-    from retcap.retrieval.tables import batches
+def picture_files(folder: Path, roots: Any) -> Iterator[tuple[str, Path]]:
+    """Every picture that any split names, queries and passages alike, sorted: path in the data, file (if it is there).
 
-    named: set[str] = set()
-    for split in ("train", "valid", "test"):
+    The published validation split counts too: the audit compares its pictures. Paths are held as Arrow strings, about
+    70 bytes each; a set of Python strings and Path objects would take six times that for a million pictures.
+    """
+    named = pa.array([], pa.string())
+    for split in ("train", "valid", "test", "published_valid"):
         for table in ("queries", "passages"):
-            for batch in batches(folder / split / f"{table}.parquet", ["image"]):
-                named.update(path for path in batch.column(0).to_pylist() if path is not None)
+            file = folder / split / f"{table}.parquet"
+            if file.is_file():
+                column = pq.read_table(file, columns=["image"])["image"].combine_chunks()
+                named = pa.concat_arrays([named, column.cast(pa.string()).drop_null()]).unique()
     resolver = Roots(roots)
-    found = {path: resolver.resolve(path) for path in sorted(named)}
-    return {path: file for path, file in found.items() if file is not None}
+    for path in named.sort():
+        if (file := resolver.resolve(path.as_py())) is not None:
+            yield path.as_py(), file
 
 
 def split_folders(folder: Path) -> dict[str, Path]:

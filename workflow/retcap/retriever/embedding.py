@@ -1,7 +1,8 @@
 """Vectors of one shard of a queries or passages file: `shard-<i>.npy` with `shard-<i>.ids.parquet`, in row order.
 
-Shards are ranges of rows, so they can be made by separate jobs and read one after another. The array can be
-memory-mapped; both files appear only when they are complete. What made them stands in the metadata of the ids file.
+Shards are made by separate jobs. All rows of a picture fall into one shard, so that over all shards every distinct
+picture is encoded once; the ids file says which rows a shard holds. The array can be memory-mapped; both files appear
+only when they are complete. What made them stands in the metadata of the ids file.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int
 
 from retcap.images import ImagePack
 from retcap.retriever import tokens
@@ -25,15 +27,33 @@ Storage = Literal["float32", "float16"]
 METADATA_KEY = b"retcap.embedding"
 
 
-def shard_range(rows: int, shard: int, shards: int) -> range:
-    """Rows of shard number `shard` of `shards`; sizes differ by at most one.
+def shard_rows(images: Int[np.ndarray, " N"], shard: int, shards: int) -> Int[np.ndarray, " M"]:
+    """Rows of shard number `shard` of `shards`, ascending, where row i shows the picture numbered images[i] (-1: none).
 
-    >>> [list(shard_range(7, shard, 3)) for shard in range(3)]
-    [[0, 1], [2, 3], [4, 5, 6]]
+    Rows go to the shard of the first row with their picture; without shared pictures shards are ranges of rows. Shard
+    sizes differ by no more than the rows of one picture, unless one picture has more rows than a shard.
+
+    >>> [shard_rows(np.array([0, -1, 1, -1, 0, 2, 2]), shard, 3).tolist() for shard in range(3)]
+    [[0, 1, 4], [2, 3], [5, 6]]
     """
     if not 0 <= shard < shards:
         raise ValueError(f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}.")
-    return range(rows * shard // shards, rows * (shard + 1) // shards)
+    rows = np.arange(len(images))
+    _, first, number = np.unique(
+        np.where(images < 0, len(images) + rows, images), return_index=True, return_inverse=True
+    )
+    starting, sizes = np.unique(first[number], return_counts=True)  # first row and rows of every picture, in row order
+    if len(starting) < shards:
+        raise ValueError(
+            f"{len(images)} rows with {len(starting)} distinct pictures do not fill {shards} shards. Use fewer shards."
+        )
+    before = np.cumsum(sizes) - sizes
+    cuts = [0]
+    for part in range(1, shards):
+        wanted = int(np.searchsorted(before, len(images) * part / shards))
+        cuts.append(min(max(wanted, cuts[-1] + 1), len(starting) - (shards - part)))  # no shard is empty
+    group = np.searchsorted(starting, first[number])
+    return np.flatnonzero((group >= cuts[shard]) & (group < [*cuts, len(starting)][shard + 1]))
 
 
 def embed(
@@ -60,11 +80,12 @@ def embed(
     `threads` processes tokenise, then as many threads prepare batches.
     """
     started = time.perf_counter()
-    rows = shard_range(pq.ParquetFile(parquet).metadata.num_rows, shard, shards)
+    keys = tokens.image_keys(pack)
+    rows = shard_rows(tokens.image_numbers(parquet, keys), shard, shards)
     ids: list[str] = []
 
     def batches() -> Iterator[tokens.Batch]:
-        for batch in tokens.read(parquet, side, tokens.image_keys(pack), rows.start, rows.stop):
+        for batch in tokens.read(parquet, side, keys, rows):
             ids.extend(batch.ids)
             yield batch
 
@@ -99,11 +120,11 @@ def ids_path(out_npy: Path | str) -> Path:
     return Path(out_npy).with_suffix(".ids.parquet")
 
 
-def write_ids(path: Path, rows: range, ids: list[str], metadata: dict[str, Any]) -> None:
+def write_ids(path: Path, rows: np.ndarray, ids: list[str], metadata: dict[str, Any]) -> None:
     """Write (row, id) in the order of the vectors."""
     schema = pa.schema([("row", pa.int64()), ("id", pa.string())]).with_metadata({METADATA_KEY: json.dumps(metadata)})
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table([np.arange(rows.start, rows.stop), pa.array(ids, pa.string())], schema=schema), partial)
+    pq.write_table(pa.table([pa.array(rows, pa.int64()), pa.array(ids, pa.string())], schema=schema), partial)
     os.replace(partial, path)
 
 

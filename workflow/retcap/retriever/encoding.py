@@ -1,4 +1,4 @@
-"""Runs a retriever over many rows fast: sorted by length, each image of a batch encoded once, inputs prepared ahead.
+"""Runs a retriever over many rows fast: sorted by length, each image encoded once, inputs prepared ahead.
 
 Letters: B rows of a batch, U distinct images of a batch, H size of a vector.
 """
@@ -36,7 +36,8 @@ def plan(table: tokens.TokenTable, rows: np.ndarray, batch_size: int) -> list[np
     """Batches of rows, longest first, so a batch that is too large for the memory shows at once.
 
     Rows with one image stand together, placed by the longest of their texts: little padding, and the image is encoded
-    once (twice where a batch ends between them).
+    once. A batch ends before an image whose rows it cannot take up; only an image of more rows than a batch is encoded
+    several times.
     """
     if not len(rows):
         return []
@@ -45,8 +46,15 @@ def plan(table: tokens.TokenTable, rows: np.ndarray, batch_size: int) -> list[np
     longest = np.zeros(len(keys), lengths.dtype)
     np.maximum.at(longest, image, lengths)
     place = np.where(keys[image] == tokens.NO_KEY, lengths, longest[image])
-    order = rows[np.lexsort((lengths, image, place))[::-1]]
-    return np.split(order, range(batch_size, len(order), batch_size))
+    order = np.lexsort((lengths, image, place))[::-1]
+    alone = keys[image[order]] == tokens.NO_KEY
+    ends = np.flatnonzero(np.append(alone[:-1] | alone[1:] | (np.diff(image[order]) != 0), True)) + 1
+    cuts = [0]
+    while cuts[-1] < len(order):
+        most = cuts[-1] + batch_size
+        end = int(ends[np.searchsorted(ends, most, side="right") - 1]) if most >= ends[0] else 0
+        cuts.append(end if end > cuts[-1] else most)
+    return np.split(rows[order], cuts[1:-1])
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:

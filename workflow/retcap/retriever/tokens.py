@@ -63,29 +63,37 @@ def image_keys(pack: Path | str | None) -> dict[str, str]:
     return {path: key for path, key in zip(paths["path"].to_pylist(), paths["key"].to_pylist(), strict=True) if key}
 
 
-def read(
-    file: Path | str, side: Side, keys: dict[str, str], start: int = 0, stop: int | None = None
-) -> Iterator[Batch]:
-    """Rows start..stop of a queries or passages file, batch by batch; row groups outside that range are not read."""
+def image_numbers(file: Path | str, keys: dict[str, str]) -> np.ndarray:
+    """Number of the picture of every row of a file, int64 by first appearance; -1 where there is none."""
+    numbers: dict[str | None, int] = {None: -1}
+    parts = [np.empty(0, np.int64)]
+    for batch in pq.ParquetFile(file).iter_batches(columns=["image"]):
+        found = [keys.get(path) for path in batch.column(0).to_pylist()]
+        parts.append(np.array([numbers.setdefault(key, len(numbers) - 1) for key in found], np.int64))
+    return np.concatenate(parts)
+
+
+def read(file: Path | str, side: Side, keys: dict[str, str], rows: np.ndarray | range | None = None) -> Iterator[Batch]:
+    """Rows (ascending; by default all) of a queries or passages file in batches; others are skipped."""
     parquet = pq.ParquetFile(file)
     columns = [ID_COLUMN[side], *TEXT_COLUMNS[side], "image"]
     if missing := [name for name in columns if name not in parquet.schema_arrow.names]:
         raise ValueError(f"{file}: no column {', '.join(missing)}. A {side} file has {', '.join(columns)}.")
     first = 0
-    stop = parquet.metadata.num_rows if stop is None else stop
+    wanted = np.arange(parquet.metadata.num_rows) if rows is None else np.asarray(rows, np.int64)
     for group in range(parquet.num_row_groups):
         size = parquet.metadata.row_group(group).num_rows
-        here = range(max(start, first), min(stop, first + size))
-        if here:
-            table = parquet.read_row_group(group, columns=columns).slice(here.start - first, len(here))
+        low, high = np.searchsorted(wanted, [first, first + size])
+        here = wanted[low:high]
+        if len(here):
+            table = parquet.read_row_group(group, columns=columns)
+            table = table if len(here) == size else table.take(here - first)
             ids = table[ID_COLUMN[side]].to_pylist()
             if None in ids:
-                raise ValueError(
-                    f"{file}: row {here.start + ids.index(None)} has no {ID_COLUMN[side]}; every row needs one."
-                )
+                raise ValueError(f"{file}: row {here[ids.index(None)]} has no {ID_COLUMN[side]}; every row needs one.")
             parts = [table[name].to_pylist() for name in TEXT_COLUMNS[side]]
             texts = [joined(*values) for values in zip(*parts, strict=True)]
-            yield Batch(list(here), ids, texts, [keys.get(path) for path in table["image"].to_pylist()])
+            yield Batch(here.tolist(), ids, texts, [keys.get(path) for path in table["image"].to_pylist()])
         first += size
 
 

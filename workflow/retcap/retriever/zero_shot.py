@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from retcap.backbones._tower import Backbone, Tower
-from retcap.retriever.embedding import Storage, VectorFile, ids_path, shard_range, write_ids
+from retcap.retriever.embedding import Storage, VectorFile, ids_path, shard_rows, write_ids
 from retcap.retriever.tokens import ID_COLUMN, Side
 
 BLOCK = 4_096  # rows whose random vectors are drawn together, so shards of any size give the same vectors
@@ -85,11 +85,11 @@ def embed_random(
     storage: Storage = "float32",
 ) -> dict[str, Any]:
     """A shard of random vectors in the files that `embedding.embed` writes. Take another seed for each side."""
-    rows = shard_range(pq.ParquetFile(parquet).metadata.num_rows, shard, shards)
-    ids = pq.read_table(parquet, columns=[ID_COLUMN[side]])[ID_COLUMN[side]][rows.start : rows.stop].to_pylist()
+    rows = shard_rows(np.full(pq.ParquetFile(parquet).metadata.num_rows, -1), shard, shards)  # no pictures: a range
+    ids = pq.read_table(parquet, columns=[ID_COLUMN[side]])[ID_COLUMN[side]][rows[0] : rows[-1] + 1].to_pylist()
     with VectorFile(Path(out_npy), len(rows), storage) as file:
-        for here, vectors in random_vectors(rows, size, seed):
-            file.write(np.arange(here.start, here.stop) - rows.start, vectors, ids)
+        for here, vectors in random_vectors(range(rows[0], rows[-1] + 1), size, seed):
+            file.write(np.arange(here.start, here.stop) - rows[0], vectors, ids)
         about = {"random": True, "seed": seed, "storage": storage, "normalised": True, "side": side}
         write_ids(Path(out_ids or ids_path(out_npy)), rows, ids, about)
     return {"rows": len(rows)}
