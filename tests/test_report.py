@@ -345,6 +345,12 @@ def test_records_of_another_configuration_are_counted_and_left_out(tmp_path):
     assert [(row["rule"], row["jobs"], row["duration"]) for row in found["rules"]] == [("caption", 1, "2.0 s")]
 
 
+def test_missing_pictures_are_counted(page):
+    assert "Missing or broken pictures: 2 of 110" in " ".join("".join(page.text).split())
+    rows = page.table("Data set", "Split", "Side")
+    assert rows["E-VQA"][1:] == ["test", "query", "120", "110", "2", "0", "mask", "2 file missing"]
+
+
 def test_leaks_and_bounds_are_shown(page):
     rows = page.table("Data set", "Splits", "Shared", "Number")
     assert rows["E-VQA"][1:] == ["train and test", "images", "8", f"as published {fixture.ATTACK}"]

@@ -48,7 +48,9 @@ def _hits(path: Path, filters: list[tuple]) -> list[dict[str, Any]]:
     return read_rows(path, HIT_COLUMNS, columns=HIT_COLUMNS, filters=filters)
 
 
-def _missed(path: Path, queries: Mapping[int, Row], top: Mapping[int, Sequence[Row]]) -> dict[int, list[dict[str, Any]]]:
+def _missed(
+    path: Path, queries: Mapping[int, Row], top: Mapping[int, Sequence[Row]]
+) -> dict[int, list[dict[str, Any]]]:
     """Query row -> best-ranked gold hit behind the first five, for queries without one among them."""
     found: dict[int, list[dict[str, Any]]] = {}
     for row, query in queries.items():
