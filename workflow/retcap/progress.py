@@ -9,13 +9,14 @@ from typing import TypeVar
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 LINE_EVERY_S = 10.0
+WORTH_A_LINE_S = 5.0  # a loop that ends sooner goes to the log alone: many short jobs would drown the long ones
 
 
 def progress(items: Iterable[Item], *, total: int | None = None, label: str = "", unit: str = "item") -> Iterator[Item]:
     """Yield the items unchanged and show how far the loop is.
 
-    On a terminal this is a tqdm bar. Otherwise one line about every ten seconds, and one at the end, goes to stderr and
-    to the job's log, so that a background run can be followed with `tail -f`.
+    On a terminal this is a tqdm bar. Otherwise one line about every ten seconds, and one at the end, goes to the job's
+    log and to stderr, so that a background run can be followed with `tail -f`; loops of a few seconds to the log alone.
     """
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
@@ -57,8 +58,10 @@ def _lines(label: str, unit: str) -> Callable[[int, int | None], None]:
             return
         last, seconds = now, now - started
         of = f"/{total}" if total is not None else ""
-        text = f"{label}: {done}{of} {unit}s, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} {unit}s/s"
+        units = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+        text = f"{label}: {done}{of} {units}, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} {units}/s"
         log.info("%s", text)
-        print(text, file=sys.stderr, flush=True)
+        if seconds >= WORTH_A_LINE_S:
+            print(text, file=sys.stderr, flush=True)
 
     return show

@@ -96,8 +96,11 @@ def backbone(name):
 
 
 def backbone_folder(name):
-    """Folder of a backbone that a rule makes; nothing for one from a hub or from a folder of the user's."""
-    return f"{RESULTS}/models/tiny_clip" if backbone(name)["checkpoint"] == "tiny" else []
+    """Folder of a backbone, made by a rule or the user's own, so that new weights in it count; nothing for a hub id."""
+    checkpoint = backbone(name)["checkpoint"]
+    if checkpoint == "tiny":
+        return f"{RESULTS}/models/tiny_clip"
+    return checkpoint if Path(checkpoint).is_dir() else []
 
 
 def retriever(wildcards):

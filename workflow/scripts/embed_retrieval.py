@@ -1,5 +1,6 @@
 """Embed one shard of the test queries and of the corpus with one system."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ with job.start(snakemake) as run:
     backbone = params.backbone or {}
     source = snakemake.input.get("model") or backbone.get("checkpoint")
     model = systems.load(params.encoder, source, backbone, run.device)
+    dataset = snakemake.wildcards.dataset
     for side, name in (("query", "queries"), ("passage", "passages")):
         out, ids = getattr(run.out, name), getattr(run.out, f"{side}_ids")
         place = systems.Place(side, test / f"{name}.parquet", Path(snakemake.input.pack), out, ids)
@@ -24,5 +26,5 @@ with job.start(snakemake) as run:
             shard=params.shard,
             seed=params.seed,
             threads=snakemake.threads,
-            progress=run.progress,
+            progress=partial(run.progress, label=f"{name} of {dataset} by {params.encoder}", unit="batch"),
         )

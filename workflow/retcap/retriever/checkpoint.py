@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -129,8 +130,21 @@ def load_weights(model: RetrieverModel, folder: Path, *, allow: Sequence[str] = 
 
 def _build(config: dict[str, Any], folder: Path) -> RetrieverModel:
     part = config["backbone"]
-    backbone: Backbone = plugins.load("backbones", part["plugin"]).build(part["spec"], folder)
+    with _without_model_type_warning():
+        backbone: Backbone = plugins.load("backbones", part["plugin"]).build(part["spec"], folder)
     return RetrieverModel(from_mapping(config["retriever"]), backbone)
+
+
+@contextmanager
+def _without_model_type_warning() -> Iterator[None]:
+    """Transformers looks for the tokenizer's class in config.json, which is ours, and warns that it is not its own."""
+    source = logging.getLogger("transformers.configuration_utils")
+    hide = lambda record: MODEL_TYPE not in record.getMessage()  # noqa: E731
+    source.addFilter(hide)
+    try:
+        yield
+    finally:
+        source.removeFilter(hide)
 
 
 def _build_ret1(config: dict[str, Any], folder: Path, tokenizer_source: str | Path | None) -> RetrieverModel:
