@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-GPU_RULES = {"train_retriever", "embed_retrieval", "search_retrieval", "caption"}
+GPU_RULES = {"caption", "embed_retrieval", "search_retrieval", "train_retriever", "train_tiny_captioner"}
 SMALL = (  # the demo's captioning study, as small as it can be
     "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b], tiny: {steps: 2, batch_size: 4}, metrics: [bleu], "
     "options: {qwen2.5-vl-3b: {checkpoint: %s}}, bootstrap_draws: 100, max_new_tokens: 4}"
@@ -73,15 +74,26 @@ def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
     assert "build_m2kr_world" not in jobs
 
 
-def test_every_gpu_rule_declares_its_resources():
+def rule_bodies() -> dict[str, str]:
+    """Text of every rule by name."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    found = {}
-    for name, body in re.findall(r"^(?:use )?rule (\w+).*?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
-        found[name] = body
+    found = re.findall(r"^(?:use )?rule (\w+).*?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
     assert len(found) > 20
-    for name in GPU_RULES:
-        for needed in ("gpu=gpus(", "mem_mb=", "runtime="):
-            assert needed in found[name].replace("gpu=lambda wildcards: gpus(", "gpu=gpus("), f"{name} lacks {needed}"
+    return dict(found)
+
+
+def test_every_gpu_rule_declares_its_resources():
+    asking = {name: body for name, body in rule_bodies().items() if "gpu=" in body}
+    assert set(asking) == GPU_RULES
+    for name, body in asking.items():
+        for needed in ("gpus(", "mem_mb=", "runtime="):
+            assert needed in body, f"{name} lacks {needed}"
+
+
+def test_the_cluster_profile_sends_every_gpu_rule_to_the_gpu_partition():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    sent = {name for name, own in profile["set-resources"].items() if own["slurm_partition"] == "gpu"}
+    assert sent == GPU_RULES
 
 
 def test_the_cluster_profile_plans_the_same_jobs(checkout: Path):
