@@ -97,10 +97,10 @@ def backbone(name):
 
 def backbone_folder(name):
     """Folder of a backbone, made by a rule or the user's own, so that new weights in it count; nothing for a hub id."""
-    checkpoint = backbone(name)["checkpoint"]
-    if checkpoint == "tiny":
+    source = backbone(name)["checkpoint"]
+    if source == "tiny":
         return f"{RESULTS}/models/tiny_clip"
-    return checkpoint if Path(checkpoint).is_dir() else []
+    return source if Path(source).is_dir() else []
 
 
 def retriever(wildcards):
