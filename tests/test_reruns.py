@@ -47,6 +47,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={search: {depth: 50}}": FOUND,
     "retrieval={embedding: {batch_size: 7}}": EMBEDDED,
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
+    "retrieval={training: {log_steps: 7}}": TRAINED,
     "retrieval={training: {freeze: [text]}}": BUILT,
     "retrieval={training: {eval_k: [10, 20]}}": TRAINED,
     "retrieval={training: {keep_best_per_set: false}}": PAGE,

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -393,5 +394,19 @@ def test_errors_of_a_child_are_shown(caplog):
         pytest.raises(RuntimeError, match=r"exit status 3. Its last lines:\nsecond line"),
         caplog.at_level(logging.INFO),
     ):
-        training._follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"])
+        training._follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"], "x")
     assert "second line" in caplog.text
+
+
+def test_the_terminal_follows_a_child_by_its_label(capfd):
+    said = "print('training a: 3/9 steps'); print('a library talks')"
+    training._follow([sys.executable, "-c", said], "training a")
+    assert capfd.readouterr().err == "training a: 3/9 steps\n"
+
+
+def test_progress_and_evaluations_are_told(world, initial, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("retcap.progress.WORTH_A_LINE_S", 0)
+    training.run(job(world, initial, tmp_path / "scratch", max_steps=2, label="training a"))
+    said = capfd.readouterr().err
+    assert "training a: 2/2 steps" in said
+    assert re.search(r"training a: validation R@10 in percent after step 2: .*macro \d+\.\d", said)

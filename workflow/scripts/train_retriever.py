@@ -31,6 +31,7 @@ with job.start(snakemake) as run:
             output=str(run.out.model),
             best_output=str(run.out.best) if hasattr(run.out, "best") else None,
             seed=snakemake.params.seed,
+            label=f"training {snakemake.wildcards.retriever}",
             device=run.device,
             **snakemake.params.training,
         ),

@@ -130,6 +130,7 @@ class RetrievalTraining(Section):
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
     save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
+    log_steps: Positive = key(10, "steps between points of the loss curve", "steps")
     gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
     workers: NotNegative = key(0, "data-loader processes per device", "processes")
 

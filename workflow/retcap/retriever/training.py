@@ -31,6 +31,7 @@ import retcap
 from retcap.retriever import gather, tokens
 from retcap.retriever.collator import Collator
 from retcap.retriever.data import TrainingRows, prepare
+from retcap.retriever.narration import Narration
 from retcap.retriever.sampler import BatchesOfRank
 from retcap.retriever.selection import MACRO, SCORE, Pace, Selection, copy_linked
 from retcap.retriever.settings import TrainingJob, trainer_arguments
@@ -49,12 +50,15 @@ def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
     file = scratch / "job.json"
     file.write_bytes(msgspec.json.encode(job))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    _follow([*command, "-m", "retcap.retriever.training", str(file)])
+    _follow([*command, "-m", "retcap.retriever.training", str(file)], job.label)
     return json.loads((scratch / "curves.json").read_text())
 
 
-def _follow(command: list[str]) -> None:
-    """Run a command, put what it prints into the log, and end it with this process, its own children included."""
+def _follow(command: list[str], label: str) -> None:
+    """Run a command, put what it prints into the log, and end it with this process, its own children included.
+
+    Lines that begin with the label tell how far the training is, and go to the terminal too.
+    """
     paths = [str(Path(retcap.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     environment.setdefault("OMP_NUM_THREADS", "1")  # torchrun would set it too, with a warning
@@ -67,6 +71,8 @@ def _follow(command: list[str]) -> None:
             for line in child.stdout:
                 last.append(line.rstrip())
                 log.info("%s", last[-1])
+                if line.startswith(f"{label}: "):
+                    print(last[-1], file=sys.stderr, flush=True)
         except BaseException:
             child.terminate()  # torchrun passes it on to the ranks; a kill would leave them behind
             raise
@@ -174,6 +180,7 @@ def _trainer(
         writes=gather.rank() == 0,
     )
     evaluate_every = (job.eval_steps or steps) if validation else None
+    narration = Narration(job.label, job.select_metric, speaks=gather.rank() == 0)
     trainer = RetrieverTrainer(
         model,
         arguments,
@@ -181,7 +188,7 @@ def _trainer(
         batches,
         Collator(tokens.padding_id(model.tokenizer), job.positive_sets),
         validation,
-        [Pace(evaluate_every, job.save_steps, arguments.max_steps), selection],
+        [Pace(evaluate_every, job.save_steps, arguments.max_steps), selection, narration],
         horizon_steps=max(round((job.schedule_epochs or job.epochs) * steps), 1),
         symmetric=job.symmetric_loss,
         across_ranks=job.gather_negatives,
