@@ -54,6 +54,17 @@ def test_changes_with_meaning_only(package: Path, file: str, before: str, after:
     assert (digest_now(package) != old) is changes
 
 
+def test_a_module_that_shapes_no_result_counts_for_nothing(package: Path):
+    with_second = digest_now(package)
+    neutral = "SHAPES_RESULTS = False\n" + FIRST
+    (package / "first.py").write_text(neutral)
+    old = digest_now(package)
+    assert old != with_second
+    (package / "first.py").write_text(neutral.replace("def run", "def go"))
+    (package / "deep" / "second.py").write_text("def value():\n    return 2\n")  # only the neutral module imports it
+    assert digest_now(package) == old
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -87,6 +87,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "with job.start(snakemake) as run:",
         "with job.start(\n    snakemake\n) as run:",
     ): set(),
+    ("workflow/retcap/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
     ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
+SHAPES_RESULTS = False  # see retcap.digest
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 

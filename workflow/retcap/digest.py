@@ -4,6 +4,9 @@ Snakemake re-runs a `script:` job when the file's mtime changes (a checkout re-t
 changes (results go stale). Rules therefore carry `params: code=...` with this digest, and the profiles leave the `code`
 trigger out. The digest covers the syntax tree, without comments and docstrings, of the script, of every module of this
 package that it imports (at any depth, also inside functions), and of plugins and templates named by the caller.
+
+A module that says `SHAPES_RESULTS = False` is left out, with all that only it imports. It carries a job (logs,
+progress, leases, provenance) without touching what the job computes: a better message must not cost a training run.
 """
 
 import ast
@@ -15,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+VERSION = 2  # of the rules below; raised when they change, because the cache outlives them
 CACHE = Path(".snakemake/retcap-digests.json")  # in the working directory; content-addressed, safe to delete
 Import = tuple[int, str, str]  # dots of a relative import, module, name taken from it
 
@@ -65,13 +69,14 @@ def _collect(file: Path, seen: dict[str, str]) -> None:
 def _parsed(file: Path) -> tuple[str, list[Import]]:
     """Hash of a file's meaning and the imports in it."""
     content = file.read_bytes()
-    key = hashlib.sha256(content).hexdigest()
+    key = f"{VERSION}-{hashlib.sha256(content).hexdigest()}"
     if file.suffix != ".py":
         return key, []
     known = _known()
     if key not in known:
         imports: list[Import] = []
-        text = "".join(_meaning(ast.parse(content, filename=str(file)), imports))
+        tree = ast.parse(content, filename=str(file))
+        text = "" if _is_neutral(tree) else "".join(_meaning(tree, imports))
         known[key] = hashlib.sha256(text.encode()).hexdigest(), sorted(set(imports))
         known["changed"] = True
     meaning, imports = known[key]
@@ -84,6 +89,11 @@ def _known() -> dict:
         return json.loads(CACHE.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def _is_neutral(tree: ast.Module) -> bool:
+    """Whether a module says of itself that it shapes no result."""
+    return any(ast.unparse(node) == "SHAPES_RESULTS = False" for node in tree.body if isinstance(node, ast.Assign))
 
 
 def _meaning(node: ast.AST, imports: list[Import]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How every script starts and ends: log file, seeds, threads, GPU lease, staged outputs, provenance.
+"""How every script starts and ends: log file, threads, GPU lease, staged outputs, provenance.
 
     with job.start(snakemake) as run:
         result = compute(snakemake.input.pairs, progress=run.progress)
@@ -26,6 +26,7 @@ from retcap import devices, provenance, scratch
 from retcap.progress import progress
 
 log = logging.getLogger(__name__)
+SHAPES_RESULTS = False  # see retcap.digest
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

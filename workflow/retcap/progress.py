@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
+SHAPES_RESULTS = False  # see retcap.digest
 Item = TypeVar("Item")
 LINE_EVERY_S = 10.0
 WORTH_A_LINE_S = 5.0  # a loop that ends sooner goes to the log alone: many short jobs would drown the long ones

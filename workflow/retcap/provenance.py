@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+SHAPES_RESULTS = False  # see retcap.digest
 PACKAGES = (
     "torch",
     "transformers",

@@ -7,6 +7,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from retcap.progress import meter
 
+SHAPES_RESULTS = False  # see retcap.digest
+
 
 class Narration(TrainerCallback):
     """Tells rank 0's terminal (or the log that follows it) how far the run is. Draws no random numbers."""
