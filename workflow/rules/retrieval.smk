@@ -292,7 +292,6 @@ rule search_retrieval:
     params:
         encoder=lambda wildcards: wildcards.encoder,
         search=lookup("retrieval/search", within=config),
-        collapse=config["retrieval"]["dialect"] == "strict",
         code=code("search_retrieval"),
     message:
         "searching {wildcards.dataset} with {wildcards.encoder}"
@@ -303,6 +302,7 @@ rule search_retrieval:
 rule score_retrieval:
     input:
         hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
+        model=encoder_folder,
         data="<results>/retrieval/data/{dataset}",
     output:
         result="<results>/retrieval/scores/{encoder}/{dataset}.json",
@@ -320,7 +320,7 @@ rule score_retrieval:
         encoder=lambda wildcards: wildcards.encoder,
         dataset=lambda wildcards: wildcards.dataset,
         k=lookup("retrieval/k", within=config),
-        dialect=lookup("retrieval/dialect", within=config),
+        dialects=lookup("retrieval/dialects", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         checkpoint=encoder_checkpoint,
         seed=lookup("seed", within=config),

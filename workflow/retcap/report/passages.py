@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from retcap.report import pictures, wording
-from retcap.report.inputs import RetrievalInputs, read_rows
+from retcap.report.inputs import RetrievalInputs, read_arrow, read_rows
+from retcap.retrieval.collapse import collapsed
 
 TOP = 5
 QUERY_WIDTH_PX, PASSAGE_WIDTH_PX = 320, 160
@@ -19,12 +22,12 @@ Picture = Callable[[Any, int], str | None]
 def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
     """Per data set with queries, passages and hits: some queries whose gold passage was found, some where it was not.
 
-    Only the rows shown are read: hits to rank five, and the passages and pictures they name.
+    Of passages and pictures, only those shown are read. A repeated passage id is shown once.
     """
     groups = []
     for dataset in [name for name in inputs.hits if name in inputs.queries and name in inputs.passages]:
         top = defaultdict(list)
-        for hit in read_rows(inputs.hits[dataset], HIT_COLUMNS, columns=HIT_COLUMNS, filters=[("rank", "<=", TOP)]):
+        for hit in first_hits(inputs.hits[dataset]):
             top[hit["query_row"]].append(hit)
         gold = read_rows(inputs.queries[dataset], ["row", "positives"], columns=["row", "positives"])
         chosen = choose({row["row"]: set(row["positives"]) for row in gold}, top, inputs.examples)
@@ -37,6 +40,12 @@ def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
         shown = [_example(queries[row], top[row], passages, picture) for row in chosen]
         groups.append({"dataset": dataset, "examples": shown})
     return groups
+
+
+def first_hits(path: Path) -> list[Row]:
+    """The first five passages of every query."""
+    hits = collapsed(read_arrow(path, HIT_COLUMNS))
+    return hits.filter(pc.field("rank") <= TOP).to_pylist()
 
 
 def choose(gold: Mapping[int, set[str]], top: Mapping[int, Sequence[Row]], amount: int) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import learning, pairs, passages, plots, published, wording
+from retcap.report import dialects, learning, pairs, passages, plots, published, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
@@ -34,6 +34,7 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "gaps": gap_plots(results, systems),
         "bounds": bounds_table(results),
         "differences": pairs.differences(inputs.per_query, inputs.main or best_system(results), [f"R@{K}", f"PR@{K}"]),
+        "dialects": dialects.table(results, inputs.main or best_system(results)),
         "slices": slice_tables(results),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),

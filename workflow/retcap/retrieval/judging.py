@@ -137,7 +137,7 @@ def _require(queries: pa.Table, column: str, dialect: str) -> None:
     if column not in queries.column_names:
         raise ValueError(
             f"queries: the column `{column}` is missing; {dialect} needs the values as they are in the data file. "
-            "Normalise the data again, or score with the dialect strict."
+            "Normalise the data again, or score by strict only (retrieval.dialects)."
         )
 
 
@@ -148,7 +148,7 @@ def _refuse_null_texts(rows: Int[np.ndarray, "Q D"], corpus: ranking.Corpus, que
         query, place = bad[0]
         raise DialectError(
             f"{ranking.name_of(queries, int(query))}: the passage at rank {place + 1} "
-            f"(row {corpus.rows[rows[query, place]]}) has no text; {dialect} lower-cases it and stops. Use strict."
+            f"(row {corpus.rows[rows[query, place]]}) has no text; {dialect} lower-cases it and stops."
         )
 
 

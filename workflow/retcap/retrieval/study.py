@@ -2,7 +2,7 @@
 
 <folder>/train, valid, test     queries.parquet, passages.parquet, quarantine.jsonl, card.json
 <folder>/published_valid        the published validation split, where another one was held out: for the audit only
-<folder>/gold_seen.parquet      row, query_id, gold_seen of the test queries
+<folder>/gold_seen.parquet      row, query_id, gold_seen, entity_seen of the test queries
 """
 
 import logging
@@ -60,15 +60,19 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
         sample(valid, rows=limit, seed=seed, out=folder / "valid")
         shutil.rmtree(valid)
     queries = {split: folder / split / "queries.parquet" for split in ("train", "test")}
-    counts = gold_slices(queries["test"], queries["train"], folder / "gold_seen.parquet")
-    log.info("%s: gold passages of test queries in training: %s", name, counts)
+    entity = getattr(plugin, "entity", None)
+    counts = gold_slices(queries["test"], queries["train"], folder / "gold_seen.parquet", entity)
+    log.info("%s: gold passages of test queries, and their entities, in training: %s", name, counts)
 
 
 def test_queries(folder: Path) -> pa.Table:
-    """The test queries with the column `gold_seen`."""
+    """The test queries with the columns `gold_seen` and, where passages are about entities, `entity_seen`."""
     queries = pq.read_table(folder / "test" / "queries.parquet")
-    seen = pq.read_table(folder / "gold_seen.parquet", columns=["gold_seen"])
-    return queries.append_column("gold_seen", seen["gold_seen"])
+    seen = pq.read_table(folder / "gold_seen.parquet", columns=["gold_seen", "entity_seen"])
+    for name in seen.column_names:
+        if seen[name].null_count < max(1, len(seen)):
+            queries = queries.append_column(name, seen[name])
+    return queries
 
 
 def picture_files(folder: Path, roots: Any) -> dict[str, Path]:
