@@ -368,6 +368,26 @@ def test_whole_words_have_no_word_character_beside_them(patterns, texts):
         assert found.rows(number).tolist() == expected
 
 
+def test_a_finder_remembers_what_it_found(monkeypatch):
+    from retcap.retrieval import matching
+
+    texts, searched = ["The Zoo", None, "zoological", "pond"], []
+
+    def watched(patterns, *rest, **options):
+        searched.append(list(patterns))
+        return find(patterns, *rest, **options)
+
+    monkeypatch.setattr(matching, "find", watched)
+    finder = matching.Finder(texts)
+    for patterns, options in ((["zoo", "o"], {}), (["pond", "zoo"], {}), (["zoo"], {"whole_words": True})):
+        found = finder.rows(patterns, str.lower, **options)
+        expected = find(patterns, texts, str.lower, **options)
+        assert {name: rows.tolist() for name, rows in found.items()} == {
+            name: expected.rows(place).tolist() for place, name in enumerate(patterns)
+        }
+    assert searched == [["zoo", "o"], ["pond"], ["zoo"]]  # a whole word is another question
+
+
 def test_finding_across_chunks_and_pieces(monkeypatch):
     from retcap.retrieval import matching
 

@@ -15,6 +15,7 @@ from retcap import plugins, stats
 from retcap.retrieval import slices
 from retcap.retrieval.floors import random_hit
 from retcap.retrieval.judging import Evidence, Judged, judge
+from retcap.retrieval.matching import Finder
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10, 20, 50, 100)
@@ -42,6 +43,7 @@ def score_hits(
     draws: int = 1000,
     level: float = 0.95,
     with_slices: bool = True,
+    finder: Finder | None = None,
 ) -> Scored:
     """Score a hits file by the rules of a dialect. All scores are fractions.
 
@@ -51,7 +53,7 @@ def score_hits(
     """
     _check(ks, about)
     started = time.perf_counter()
-    judged, evidence = judge(queries, passages, hits, max(ks), dialect)
+    judged, evidence = judge(queries, passages, hits, max(ks), dialect, finder)
     columns = {
         f"{label}@{k}": measure(judged, k).astype(np.float64)
         for label, measure in measures().items()

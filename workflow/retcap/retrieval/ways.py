@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from retcap.retrieval.dialects import DialectError
+from retcap.retrieval.matching import Finder
 from retcap.retrieval.scoring import Scored, score_hits
 
 log = logging.getLogger(__name__)
@@ -33,15 +34,15 @@ def score_ways(
 
     All dialects draw the same query images, so their intervals differ by the rules only.
     """
+    finder = Finder(passages["text"].to_pylist())
     scored: dict[str, Scored] = {}
     ways: dict[str, dict[str, Any]] = {}
     for name in dialects:
         main = name == dialects[0]
         try:
             rng = np.random.default_rng(seed)
-            scored[name] = score_hits(
-                queries, passages, hits, ks, name, rng, about=about, draws=draws, with_slices=main
-            )
+            options = {"about": about, "draws": draws, "with_slices": main, "finder": finder}
+            scored[name] = score_hits(queries, passages, hits, ks, name, rng, **options)
         except DialectError as error:
             if main:
                 raise
