@@ -173,7 +173,7 @@ def test_the_main_system_is_shown_by_all_rules_of_scoring(page):
     assert len(rows) == 1 + 4 * 3
     assert rows[1][:3] == ["m2kr_oven", "strict", "55.153.9–56.3"]
     assert rows[2][:3] + rows[2][-1:] == ["m2kr_oven", "ret", "25.020.0–30.0", "4\u202f708"]
-    stopped = "stops: query row 7 (id 'q<7>'): one answer is {}; flmr cannot strip it and stops."
+    stopped = "no scores: query row 7 (id 'q<7>'): one answer is {}; flmr cannot strip it and stops."
     assert rows[3] == ["m2kr_oven", "flmr", stopped]
     assert "The hits of trained, counted" in "".join(page.text)
 

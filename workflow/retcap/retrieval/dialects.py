@@ -4,7 +4,8 @@
 `ret`     `inference.py` of aimagelab/ReT, commit 3fee6aa
 `flmr`    `examples/example_use_preflmr.py` of LinWeizheDragon/FLMR, commit be4b748
 
-Only scoring differs: the ranking is always that of our exact search. Where the original program would crash, its
+Only scoring differs: the ranking is always that of our exact search. Corpus ids count as text, which they are in all
+published corpora; those of queries have the type that they have in the file. Where the original program would crash, its
 dialect raises DialectError, which names the query. These functions are the plain definition; `judging.py` computes the
 same for whole files.
 
