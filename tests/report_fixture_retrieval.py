@@ -75,10 +75,14 @@ def result(system: str, dataset: str) -> dict:
     }
     gaps = {f"PR-R@{k}": {"value": values[f"PR@{k}"] - values[f"R@{k}"], "ci_low": 0.1, "ci_high": 0.3} for k in KS}
     slices = {kind: {"n": 300 + len(kind), "R@5": level, "PR@5": level + 0.1} for kind in ("string", "list", "numeric")}
+    way = {"metrics": metrics, "n_pr_queries": 4600}
+    stopped = {"stopped": "query row 7 (id 'q<7>'): one answer is {}; flmr cannot strip it and stops."}
+    ret = {"metrics": {"R@5": {"value": 0.25, "ci_low": 0.2, "ci_high": 0.3}}, "n_pr_queries": 4708}
     return {
         "system": system,
         "dataset": dataset,
         "dialect": "strict",
+        "dialects": {"strict": way, "ret": ret, "flmr": stopped},
         "n_queries": 4708,
         "n_pr_queries": 4600,
         "corpus_size": 98_276,

@@ -1,14 +1,18 @@
 """Small retrieval files for the scoring tests: queries and passages as in the data, rankings as row numbers."""
 
 import json
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from retcap.retrieval.answers import parse_answers
 from retcap.retrieval.dialects import answer_patterns, gold_keys, passage_key, plain_pseudo_recall, plain_recall
+from retcap.retrieval.normalise import normalise
 from retcap.retrieval.scoring import score_hits
 
 ABOUT = {"system": "test", "dataset": "okvqa_mm", "revision": "main", "checkpoint": None}
@@ -44,6 +48,30 @@ def passage_table(records: Sequence[tuple]) -> pa.Table:
             "image": pa.array([record[2] if len(record) > 2 else None for record in records], type=pa.string()),
         }
     )
+
+
+def tables_from_files(records: Sequence[dict[str, Any]], corpus: Sequence[tuple]) -> tuple[pa.Table, pa.Table]:
+    """The same two tables from JSON lines, by the reader: what the pipeline scores. No line may be rejected."""
+    lines = [{"data_id": f"q{i}", "question": "what?"} | record for i, record in enumerate(records)]
+    names = ("passage_id", "passage_text", "passage_image_path")
+    passages = [dict(zip(names, one, strict=False)) for one in corpus]
+    for one in passages:
+        if one["passage_text"] is None:
+            one["passage_image_path"] = "a.jpg"  # a passage has a text or a picture
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in (("q", lines), ("p", passages)):
+            (folder / file).write_text("".join(json.dumps(line) + "\n" for line in content), encoding="utf-8")
+        card = normalise("any", "test", queries=[folder / "q"], passages=[folder / "p"], roots="/i", out=folder / "out")
+        assert card["rejected"]["rows"] == 0, (folder / "out/quarantine.jsonl").read_text()
+        return pq.read_table(folder / "out/queries.parquet"), pq.read_table(folder / "out/passages.parquet")
+
+
+def score_files(records, corpus, rankings, dialect="strict", ks=(1, 2, 3), **options) -> dict[str, Any]:
+    """`score` of the tables that the reader makes of the records."""
+    queries, passages = tables_from_files(records, corpus)
+    hits = hit_table(rankings, queries, passages)
+    return score_hits(queries, passages, hits, ks, dialect, about=ABOUT, **options).result
 
 
 def hit_table(rankings: Sequence[Sequence[int]], queries: pa.Table, passages: pa.Table) -> pa.Table:

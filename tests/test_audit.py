@@ -212,10 +212,21 @@ def test_gold_slices_look_at_every_positive(tmp_path):
     train = folder(tmp_path, "train", [line(1, ["P1", "P2"]), line(2, ["P3"])])
     test = folder(tmp_path, "test", [line(5, ["P9", "P2"]), line(6, ["P9"]), line(7, ["P3"])], ["P9", "P2", "P3"])
     counts = gold_slices(test / "queries.parquet", train / "queries.parquet", tmp_path / "slices.parquet")
-    assert counts == {"seen": 2, "unseen": 1}
+    assert counts == {"gold_seen": 2, "not gold_seen": 1}
     rows = pq.read_table(tmp_path / "slices.parquet").to_pylist()
     assert [(row["row"], row["query_id"], row["gold_seen"]) for row in rows] == [
         (0, "q5", True),
         (1, "q6", False),
         (2, "q7", True),
     ]
+    assert {row["entity_seen"] for row in rows} == {None}
+
+
+def test_an_entity_is_seen_when_another_of_its_passages_is(tmp_path):
+    names = ["WikiWeb_Apollo 11_2", "WikiWeb_Apollo 11_3", "WikiWeb_Apollo_11"]
+    train = folder(tmp_path, "train", [line(1, [names[0]])])
+    test = folder(tmp_path, "test", [line(5 + i, [name]) for i, name in enumerate(names)], names)
+    files = (test / "queries.parquet", train / "queries.parquet", tmp_path / "slices.parquet")
+    gold_slices(*files, entity=plugins.load("datasets", "m2kr_evqa").entity)
+    rows = pq.read_table(tmp_path / "slices.parquet").to_pylist()
+    assert [(row["gold_seen"], row["entity_seen"]) for row in rows] == [(True, True), (False, True), (False, False)]

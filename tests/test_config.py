@@ -104,6 +104,23 @@ def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
         resolve(raw(experiment=name))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"dialects": ["strict", "ret", "strict"]},
+            "retrieval.dialects: each dialect once, the main one first. Got",
+        ),
+        ({"dialects": []}, "retrieval.dialects: list should have at least 1 item"),
+        ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be 'strict', 'ret' or 'flmr'. Got 'trec' instead."),
+        ({"k": [5, 200]}, "retrieval: k: 200 lies beyond search.depth = 100. Search deeper or lower k"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(given: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        resolve(raw(retrieval=given))
+
+
 def test_values_of_the_command_line_come_as_text_and_are_understood():
     given = {"train_csv": "null", "require_images": "false", "batch_size": "4"}
     resolved = resolve(raw(captioning=given))["captioning"]

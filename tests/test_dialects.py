@@ -25,7 +25,7 @@ ORIGINALS = ("ret", "flmr")
 
 def recalls(records, corpus, rankings, dialect, ks=(1, 2, 3), metric="R"):
     """A metric at every K; checks on the way that the plain functions say the same."""
-    result = world.score(records, corpus, rankings, dialect, ks)
+    result = world.score_files(records, corpus, rankings, dialect, ks)
     found = [world.value(result, f"{metric}@{k}") for k in ks]
     if metric in ("R", "PR") and all(record.get("answer") is not None for record in records):
         corpus_as_loaded = [(str(one[0]), *one[1:]) for one in corpus]
@@ -63,14 +63,14 @@ def test_case_02_a_null_text_never_matches_and_keeps_its_place():
     records, corpus = [{"answer": ["zoo"], "passage_id": ["b"]}], [("a", None), ("b", "the zoo")]
     assert recalls(records, corpus, [[0, 1]], "strict", metric="PR", ks=(1, 2)) == [0.0, 1.0]
     assert recalls(records, corpus, [[0, 1]], "strict", ks=(1, 2)) == [0.0, 1.0]
-    assert world.score(records, corpus, [[0, 1]])["null_texts"] == 1
+    assert world.score_files(records, corpus, [[0, 1]])["null_texts"] == 1
 
 
 @pytest.mark.parametrize("dialect", ORIGINALS)
 def test_case_02_the_originals_stop_and_the_message_names_query_and_row(dialect):
     records, corpus = [{"answer": ["zoo"], "passage_id": ["b"]}], [("b", "the zoo"), ("a", None)]
     with pytest.raises(DialectError, match=rf"query row 0 \(id 'q0'\): .* rank 2 \(row 1\) has no text; {dialect}"):
-        world.score(records, corpus, [[0, 1]], dialect)
+        world.score_files(records, corpus, [[0, 1]], dialect)
     with pytest.raises(DialectError, match="without text"):  # also when an earlier text already matched
         plain_pseudo_recall(Patterns(("zoo",)), [("b", "the zoo"), ("a", None)], 2, dialect)
 
@@ -81,7 +81,7 @@ def test_case_02_the_originals_stop_and_the_message_names_query_and_row(dialect)
 def test_case_03_queries_without_an_answer_are_left_out_of_pr():
     records = [{"answer": None, "passage_id": ["a"]}, {"answer": ["zoo"], "passage_id": ["b"]}]
     corpus = [("a", "the zoo"), ("b", "a pond")]
-    result = world.score(records, corpus, [[0, 1], [0, 1]])
+    result = world.score_files(records, corpus, [[0, 1], [0, 1]])
     assert world.value(result, "PR@1") == 1.0
     assert result["n_pr_queries"] == 1
     assert result["n_queries"] == 2
@@ -89,7 +89,7 @@ def test_case_03_queries_without_an_answer_are_left_out_of_pr():
 
 
 def test_case_03_pr_is_null_when_no_query_has_an_answer():
-    result = world.score([{"passage_id": ["a"]}], [("a", "x")], [[0]])
+    result = world.score_files([{"passage_id": ["a"]}], [("a", "x")], [[0]])
     assert result["metrics"]["PR@1"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0}
     assert result["floors"]["PR@1"] is None
     assert result["pr_ceiling"] is None
@@ -101,8 +101,8 @@ def test_case_03_the_originals_stop_at_a_null_among_answers_but_not_without_any(
     records = [{"answer": None, "passage_id": ["a"]}, {"answer": ["zoo"], "passage_id": ["b"]}]
     corpus = [("a", "the zoo"), ("b", "a pond")]
     with pytest.raises(DialectError, match=r"query row 0 \(id 'q0'\): the answer is None"):
-        world.score(records, corpus, [[0, 1], [0, 1]], dialect)
-    only_null = world.score([{"answer": None, "passage_id": ["a"]}], corpus, [[0]], dialect)
+        world.score_files(records, corpus, [[0, 1], [0, 1]], dialect)
+    only_null = world.score_files([{"answer": None, "passage_id": ["a"]}], corpus, [[0]], dialect)
     assert world.value(only_null, "PR@1") is None
     assert world.value(only_null, "R@1") == 1.0
 
@@ -113,7 +113,7 @@ def test_case_03_the_originals_stop_at_a_null_among_answers_but_not_without_any(
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_case_04_empty_answers(dialect):
     corpus = [("a", "a pond"), ("b", "the zoo")]
-    only_empty = world.score([{"answer": ["", "  "], "passage_id": ["a"]}], corpus, [[0]], dialect)
+    only_empty = world.score_files([{"answer": ["", "  "], "passage_id": ["a"]}], corpus, [[0]], dialect)
     assert world.value(only_empty, "PR@1") == (None if dialect == "strict" else 1.0)
     assert only_empty["n_pr_queries"] == (0 if dialect == "strict" else 1)
     some = recalls([{"answer": ["", "zoo"], "passage_id": ["a"]}], corpus, [[0, 1]], dialect, (1, 2), "PR")
@@ -136,7 +136,7 @@ def test_case_04_empty_answers(dialect):
     ],
 )
 def test_case_05_substrings_and_whole_words_stand_side_by_side(dialect, answer, text, substring, word):
-    result = world.score([{"answer": [answer], "passage_id": ["a"]}], [("a", text)], [[0]], dialect)
+    result = world.score_files([{"answer": [answer], "passage_id": ["a"]}], [("a", text)], [[0]], dialect)
     assert (world.value(result, "PR@1"), world.value(result, "PR word@1")) == (substring, word)
 
 
@@ -158,7 +158,7 @@ def test_case_05_substrings_and_whole_words_stand_side_by_side(dialect, answer, 
 def test_case_06_numeric_answers_in_strict(answer, text, expected):
     records, corpus = [{"answer": [answer], "passage_id": ["a"]}], [("a", text)]
     assert recalls(records, corpus, [[0]], "strict", (1,), "PR") == [expected]
-    result = world.score(records, corpus, [[0]])
+    result = world.score_files(records, corpus, [[0]])
     numeric = isinstance(answer.get("wikidata", 0.0), float)
     assert result["numeric_hits"]["1"] == (1 if expected == 1.0 and numeric else 0)
     assert world.value(result, "PR word@1") == expected  # a number is read as a whole number anyway
@@ -181,7 +181,7 @@ def test_case_06_ret_looks_for_the_printed_number(answer, text, expected):
 @pytest.mark.parametrize(("dialect", "answer"), [("ret", {"range": [1, 2]}), ("ret", {}), ("flmr", {"wikidata": 1.0})])
 def test_case_06_the_originals_stop_at_other_dicts(dialect, answer):
     with pytest.raises(DialectError, match=r"query row 0 .*one answer is \{"):
-        world.score([{"answer": [answer], "passage_id": ["a"]}], [("a", "1")], [[0]], dialect)
+        world.score_files([{"answer": [answer], "passage_id": ["a"]}], [("a", "1")], [[0]], dialect)
 
 
 # 7 -------------------------------------------------------------------------------------------- repeated query ids
@@ -191,14 +191,15 @@ def test_case_07_rows_with_one_query_id():
     records = [{"data_id": "x", "answer": ["pond"], "passage_id": [gold]} for gold in "ab"]
     corpus = [("a", "a pond"), ("b", "the zoo")]
     rankings = [[0, 1], [0, 1]]
-    strict = world.score(records, corpus, [[0], [1]])
+    strict = world.score_files(records, corpus, [[0], [1]])
     assert world.value(strict, "R@1") == 1.0
     assert world.value(strict, "PR@1") == 0.5
     assert strict["repeated_query_ids"] == 1
-    assert world.value(world.score(records, corpus, [[0], [1]], "ret"), "R@1") == 0.5  # both on the last row's ranking
-    assert world.value(world.score(records, corpus, rankings, "ret"), "R@1") == 0.5
+    last = world.score_files(records, corpus, [[0], [1]], "ret")  # both on the last row's ranking
+    assert world.value(last, "R@1") == 0.5
+    assert world.value(world.score_files(records, corpus, rankings, "ret"), "R@1") == 0.5
     with pytest.raises(DialectError, match="1 query ids are repeated; flmr stops"):
-        world.score(records, corpus, rankings, "flmr")
+        world.score_files(records, corpus, rankings, "flmr")
 
 
 # 8 ------------------------------------------------------------------------------------------- repeated passage ids
@@ -212,7 +213,7 @@ def test_case_08_rows_of_one_passage_id(dialect, expected):
     assert recalls(records, corpus, [[0, 1, 2, 3, 4, 5]], dialect, (5,)) == [1.0]
     pseudo = recalls(records, corpus, [[0, 1, 2, 3, 4, 5]], dialect, (1, 2, 3), "PR")
     assert pseudo == ([0, 0, 0] if dialect == "strict" else [0, 1, 1])  # strict uses the text of the row that is kept
-    result = world.score(records, corpus, [[0, 1, 2, 3, 4, 5]], dialect)
+    result = world.score_files(records, corpus, [[0, 1, 2, 3, 4, 5]], dialect)
     assert result["duplicates_collapsed"] == (2 if dialect == "strict" else 0)
     assert (result["corpus_size"], result["corpus_rows"], result["duplicate_passages"]) == (4, 6, 2)
 
@@ -225,17 +226,17 @@ def test_case_09_short_and_empty_lists(dialect):
     records = [{"answer": ["zoo"], "passage_id": ["a"]}, {"answer": ["zoo"], "passage_id": ["b"]}]
     corpus = [("a", "the zoo"), ("b", "a pond"), ("c", "c")]
     assert recalls(records, corpus, [[0], [2, 1, 0]], dialect) == [0.5, 1.0, 1.0]
-    assert world.score(records, corpus, [[0], [2, 1, 0]], dialect)["short_lists"] == 1
+    assert world.score_files(records, corpus, [[0], [2, 1, 0]], dialect)["short_lists"] == 1
     if dialect == "strict":
-        result = world.score(records, corpus, [[], [2, 1, 0]])
+        result = world.score_files(records, corpus, [[], [2, 1, 0]])
         assert [world.value(result, name) for name in ("R@3", "PR@3", "MRR@3", "nDCG@3")] == pytest.approx(
             [0.5, 0.5, 0.25, 0.5 / np.log2(3)]
         )
         assert (result["short_lists"], result["empty_lists"]) == (1, 1)
-        assert world.value(world.score(records, corpus, [[], []]), "R@1") == 0.0
+        assert world.value(world.score_files(records, corpus, [[], []]), "R@1") == 0.0
     else:
         with pytest.raises(DialectError, match=rf"query row 0 .* has no hits; {dialect} takes the maximum of nothing"):
-            world.score(records, corpus, [[], [2, 1, 0]], dialect)
+            world.score_files(records, corpus, [[], [2, 1, 0]], dialect)
         with pytest.raises(DialectError, match="maximum of nothing"):
             plain_recall(["a"], [], 1, dialect)
 
@@ -263,7 +264,7 @@ def test_case_10_a_gold_id_outside_a_list(dialect, expected):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_case_11_equal_scores_are_judged_in_the_order_of_the_ranks(dialect):
     records, corpus = [{"answer": ["x"], "passage_id": ["b"]}], [("a", "x"), ("b", "y")]
-    queries, passages = world.query_table(records), world.passage_table(corpus)
+    queries, passages = world.tables_from_files(records, corpus)
     hits = world.hit_table([[0, 1]], queries, passages)
     tied = hits.set_column(hits.column_names.index("score"), "score", [np.zeros(2, dtype=np.float32)])
     backwards = tied.take([1, 0])  # the order of the lines in the file must not matter
@@ -277,7 +278,7 @@ def test_case_11_equal_scores_are_judged_in_the_order_of_the_ranks(dialect):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_case_12_names_are_exact_values(dialect):
-    result = world.score([{"answer": ["x"], "passage_id": ["a"]}], [("a", "y")], [[0]], dialect)
+    result = world.score_files([{"answer": ["x"], "passage_id": ["a"]}], [("a", "y")], [[0]], dialect)
     assert result["dataset"] == "okvqa_mm"
     assert world.value(result, "R@1") == 1.0
     assert world.value(result, "PR@1") == 0.0
@@ -365,6 +366,26 @@ def test_whole_words_have_no_word_character_beside_them(patterns, texts):
     for number, pattern in enumerate(patterns):
         expected = [row for row, text in enumerate(texts) if text is not None and alone(pattern, text)]
         assert found.rows(number).tolist() == expected
+
+
+def test_a_finder_remembers_what_it_found(monkeypatch):
+    from retcap.retrieval import matching
+
+    texts, searched = ["The Zoo", None, "zoological", "pond"], []
+
+    def watched(patterns, *rest, **options):
+        searched.append(list(patterns))
+        return find(patterns, *rest, **options)
+
+    monkeypatch.setattr(matching, "find", watched)
+    finder = matching.Finder(texts)
+    for patterns, options in ((["zoo", "o"], {}), (["pond", "zoo"], {}), (["zoo"], {"whole_words": True})):
+        found = finder.rows(patterns, str.lower, **options)
+        expected = find(patterns, texts, str.lower, **options)
+        assert {name: rows.tolist() for name, rows in found.items()} == {
+            name: expected.rows(place).tolist() for place, name in enumerate(patterns)
+        }
+    assert searched == [["zoo", "o"], ["pond"], ["zoo"]]  # a whole word is another question
 
 
 def test_finding_across_chunks_and_pieces(monkeypatch):

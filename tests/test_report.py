@@ -13,14 +13,26 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import report_fixture as fixture
 from retcap import report
-from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, contrasts, jobs, palette, plots
+from retcap.report import (
+    CaptioningInputs,
+    ReportInputs,
+    RetrievalInputs,
+    build_report,
+    contrasts,
+    jobs,
+    palette,
+    passages,
+    plots,
+)
 from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
 from retcap.report.scores import System
+from retcap.retrieval.collapse import collapsed
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "path", "line", "rect"}
 
@@ -182,6 +194,30 @@ def test_training_shows_the_metric_that_selected(page):
     words = " ".join("".join(page.text).split())
     assert "Best mean R@10: 17.7 % at step 20 000" in words
     assert "Best R@10 of each set by itself: OVEN 50.0 % at step" in words
+
+
+def test_the_main_system_is_shown_by_all_rules_of_scoring(page):
+    rows = next(table for table in page.tables if table[0][:2] == ["Test set", "Rules"])
+    assert rows[0] == ["Test set", "Rules", "R@5", "PR@5", "PR word@5", "queries in PR"]
+    assert len(rows) == 1 + 4 * 3
+    assert rows[1][:3] == ["OVEN", "strict", "55.153.9–56.3"]
+    assert rows[2][:3] + rows[2][-1:] == ["OVEN", "ret", "25.020.0–30.0", "4\u202f708"]
+    stopped = "no scores: query row 7 (id 'q<7>'): one answer is {}; flmr cannot strip it and stops."
+    assert rows[3] == ["OVEN", "flmr", stopped]
+    assert "The hits of trained, counted" in "".join(page.text)
+
+
+def test_a_repeated_passage_is_shown_once():
+    ids = ["a", "a", "b", "a", "c", "d", "e", "f"]
+    hits = {"query_row": [0] * 8, "rank": range(1, 9), "passage_row": range(8), "passage_id": ids, "score": [0.5] * 8}
+    shown = passages.first_hits(collapsed(pa.table(hits)))
+    assert [(hit["rank"], hit["passage_id"], hit["passage_row"]) for hit in shown] == [
+        (1, "a", 0),
+        (2, "b", 2),
+        (3, "c", 4),
+        (4, "d", 5),
+        (5, "e", 6),
+    ]
 
 
 def test_gold_passages_are_marked(text):

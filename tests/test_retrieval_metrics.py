@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 import retrieval_tables as world
 from retcap import plugins, stats
+from retcap.retrieval.dialects import DialectError
 from retcap.retrieval.differences import compare
 from retcap.retrieval.floors import random_hit
 from retcap.retrieval.scoring import KS, cluster_keys, measures, score_hits
+from retcap.retrieval.ways import score_ways
 from retcap.search import exact_search, write_hits
 from retcap.shards import Vectors
 
@@ -52,7 +54,7 @@ def random_world(seed: int, queries: int = 40, passages: int = 60, depth: int = 
 
 def scored(seed: int = 0, dialect: str = "strict", ks=(1, 5, 10, 20), draws: int = 200, **sizes):
     records, corpus, rankings = random_world(seed, **sizes)
-    queries, passages = world.query_table(records), world.passage_table(corpus)
+    queries, passages = world.tables_from_files(records, corpus)
     hits = world.hit_table(rankings, queries, passages)
     rng = np.random.default_rng(1)
     return (
@@ -173,7 +175,7 @@ def test_case_15_recall_never_falls_with_k_and_is_at_least_the_fraction_found(se
 
 
 def test_case_16_a_gold_passage_outside_the_corpus_is_a_miss_and_counted():
-    result = world.score(
+    result = world.score_files(
         [{"answer": ["x"], "passage_id": ["a", "gone"]}, {"passage_id": ["gone"]}], [("a", "x")], [[0], [0]]
     )
     assert result["gold_missing"] == 2
@@ -199,7 +201,7 @@ def test_case_17_permuting_corpus_rows_and_queries_changes_nothing(seed):
 def test_case_18_repeated_answers_and_trailing_blanks_change_nothing():
     corpus, rankings = [("a", "5 to 15 metres tall"), ("b", "tall")], [[1, 0]]
     results = [
-        world.score([{"answer": answer, "passage_id": ["a"]}], corpus, rankings)
+        world.score_files([{"answer": answer, "passage_id": ["a"]}], corpus, rankings)
         for answer in (["5 to 15 metres"], ["5 to 15 metres", "5 to 15 metres ", "5 to 15 metres"])
     ]
     assert results[0] == results[1]
@@ -217,7 +219,7 @@ def test_case_18_repeated_answers_and_trailing_blanks_change_nothing():
     ],
 )
 def test_case_19_long_equal_and_special_answers(answer, text, expected):
-    result = world.score([{"answer": [answer], "passage_id": ["a"]}], [("a", text)], [[0]])
+    result = world.score_files([{"answer": [answer], "passage_id": ["a"]}], [("a", text)], [[0]])
     assert world.value(result, "PR@1") == expected
     assert world.value(result, "PR word@1") == expected
 
@@ -374,6 +376,59 @@ def test_the_same_seed_gives_the_same_bytes():
     first, second = (scored(10)[3] for _ in range(2))
     assert json.dumps(first.result) == json.dumps(second.result)
     assert first.per_query.equals(second.per_query)
+
+
+def test_seen_entities_are_a_slice_of_their_own_unless_they_are_the_passages():
+    queries, passages, hits, _ = scored(8)
+    flags = [[i % 3 == 0 for i in range(len(queries))], [i % 2 == 0 for i in range(len(queries))]]
+    expected = ({"entity in training"}, {"entity in training", "gold passage in training"})
+    for entity, names in zip(flags, expected, strict=True):
+        seen = queries.append_column("gold_seen", pa.array(flags[0])).append_column("entity_seen", pa.array(entity))
+        found = score_hits(seen, passages, hits, (5,), about=world.ABOUT).result["slices"]
+        assert set(found) - {"answers", "gold image"} == names
+        assert found["entity in training"]["unseen"]["n"] == entity.count(False)
+
+
+# -------------------------------------------------------------------------------- one ranking, several dialects
+
+
+def ways(records, corpus, rankings, dialects, draws=50):
+    queries, passages = world.tables_from_files(records, corpus)
+    hits = world.hit_table(rankings, queries, passages)
+    return score_ways(queries, passages, hits, (1, 2), dialects, 3, about=world.ABOUT, draws=draws)
+
+
+def test_one_ranking_is_scored_by_all_dialects():
+    records = [{"answer": "a zoo", "passage_id": ["B"], "image_path": f"{i}.jpg"} for i in range(4)]
+    corpus = [("A", "pond"), ("A", "tree"), ("B", "a zoo")]
+    rankings = [[0, 1, 2], [0, 1, 2], [2, 0, 1], [2, 1, 0]]
+    found = ways(records, corpus, rankings, ["strict", "ret", "flmr"])
+    assert list(found.result["dialects"]) == ["strict", "ret", "flmr"]
+    values = {
+        name: [way["metrics"][metric]["value"] for metric in ("R@1", "R@2", "PR@1")]
+        for name, way in found.result["dialects"].items()
+    }
+    assert values == {"strict": [0.5, 1.0, 0.5], "ret": [0.5, 0.5, 1.0], "flmr": [0.5, 0.5, 1.0]}
+    strict = ways(records, corpus, rankings, ["strict"])
+    assert found.result | {"dialects": {}} == strict.result | {"dialects": {}}
+    assert found.result["dialect"] == "strict"
+    assert found.result["metrics"] == found.result["dialects"]["strict"]["metrics"]
+    assert found.per_query.equals(strict.per_query)
+    same = [found.result["dialects"][name]["metrics"]["R@1"] for name in ("strict", "ret")]
+    assert same[0] == same[1]  # equal scores have equal intervals: the same images were drawn
+
+
+def test_a_program_that_would_stop_says_why_beside_the_main_dialect_and_stops_as_main():
+    records = [{"answer": ["zoo"], "passage_id": ["b"]}, {"answer": [{"range": [1, 2]}], "passage_id": ["b"]}]
+    corpus, rankings = [("a", "the zoo"), ("b", "pond")], [[0, 1], [1, 0]]
+    found = ways(records, corpus, rankings, ["strict", "flmr", "ret"]).result["dialects"]
+    for name in ("flmr", "ret"):
+        assert set(found[name]) == {"stopped"}
+        assert found[name]["stopped"].startswith("query row 1 (id 'q1'): one answer is {'range': [1, 2]}; " + name)
+        assert "retrieval.dialects" not in found[name]["stopped"]  # the report says what happened, not what to do
+        message = rf"query row 1 .* {name} cannot .*Put strict first in retrieval\.dialects"
+        with pytest.raises(DialectError, match=message):
+            ways(records, corpus, rankings, [name, "strict"])
 
 
 # ------------------------------------------------------------------------------------------------- wrong files

@@ -1,6 +1,7 @@
 """The retrieval study's own steps: splits of a set, pictures to pack, systems, pre-training pairs, the table."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -100,24 +101,36 @@ def test_texts_for_the_tokenizer_pass_over_broken_lines(world: Path):
     assert any("?" in text for text in found)
 
 
-RESULT = {
-    "dialect": "strict",
-    "corpus_size": 5,
-    "floors": {"R@5": 0.1},
-}
-
-
 def result(system: str, dataset: str, value: float) -> dict:
     metrics = {"R@5": {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": 4}}
-    return {"system": system, "dataset": dataset, "metrics": metrics, **RESULT}
+    way = {"metrics": metrics, "floors": {"R@5": 0.1}}
+    sides = {"ret": way | {"floors": {}}, "flmr": {"stopped": "query row 3 has no hits"}}
+    return {"system": system, "dataset": dataset, "corpus_size": 5, **way, "dialects": {"strict": way, **sides}}
 
 
-def test_the_table_has_a_row_per_system_set_and_metric():
-    frame = comparison.table([result("a", "x", 0.5), result("b", "x", 0.25)])
-    assert frame[["system", "metric", "value", "floor"]].values.tolist() == [
-        ["a", "R@5", 0.5, 0.1],
-        ["b", "R@5", 0.25, 0.1],
+def test_the_table_has_a_row_per_dialect_system_set_and_metric():
+    frame = comparison.table([result("a", "x", 0.5), result("b", "x", 0.25)]).astype(object)
+    columns = ["dialect", "system", "dataset", "metric", "value", "ci_low", "n", "floor", "corpus_size"]
+    assert frame.where(frame.notna(), None)[columns].values.tolist() == [
+        ["strict", "a", "x", "R@5", 0.5, 0.4, 4, 0.1, 5],
+        ["strict", "b", "x", "R@5", 0.25, 0.15, 4, 0.1, 5],
+        ["ret", "a", "x", "R@5", 0.5, 0.4, 4, None, 5],
+        ["ret", "b", "x", "R@5", 0.25, 0.15, 4, None, 5],
     ]
+
+
+def test_a_checkpoint_is_named_by_its_weights(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    assert systems.checkpoint(str(tmp_path), None) is None
+    assert systems.checkpoint(None, "openai/clip@abc") == "openai/clip@abc"
+    assert systems.checkpoint(None, None) is None  # random vectors: not the files of the working folder
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    first = systems.checkpoint(str(tmp_path), None)
+    assert first == hashlib.sha256(b"one").hexdigest() == systems.checkpoint(None, str(tmp_path))
+    (tmp_path / "config.json").write_text("{ }")
+    assert systems.checkpoint(str(tmp_path), None) == first  # the weights only
+    (tmp_path / "model-2.safetensors").write_bytes(b"two")
+    assert systems.checkpoint(str(tmp_path), None) not in (None, first)
 
 
 def test_the_banner_lines_up_systems_and_sets():

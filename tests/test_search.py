@@ -307,6 +307,8 @@ def test_index_recall_by_hand():
     assert overlap(np.array([[0, 1, 3, -1]]), exact, passages, 2) == 0.5
     assert overlap(np.array([[2, -1, -1, -1]]), exact, passages, 2) == 0.5
     assert overlap(np.array([[1, 2, 3, -1]]), exact, passages, 2) == 1.0
+    every = search.Hits(np.zeros(3, np.int64), np.arange(1, 4), np.array([0, 1, 2]), np.zeros(3, dtype=np.float32))
+    assert overlap(np.array([[0, 1, 3, -1]]), every, passages, 2) == 0.5  # the same, where hits keep repeated rows
 
 
 def test_index_settings_are_checked():

@@ -1,5 +1,7 @@
 """TREC files: what other programs read is what we wrote, and reading it back gives the same tables."""
 
+import doctest
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import retrieval_tables as world
-from retcap.retrieval import trec
+from retcap.retrieval import collapse, trec
+from retcap.retrieval.collapse import collapsed
 
 NAMES = ["WikiWeb_Prunus laurocerasus_1", "100 %", "a%20b", "a b", "tab\there", "\u00a0", "Ünï cödé", "Q1"]
 
@@ -61,6 +64,25 @@ def test_repeated_query_ids_stay_apart(tmp_path):
     assert trec.query_fields(queries)[1] == "same%%1"
     trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
     assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)
+
+
+def test_a_repeated_passage_stands_in_a_run_once_at_its_best_row(tmp_path):
+    queries = world.query_table([{"data_id": name, "passage_id": ["b"]} for name in ("q", "r")])
+    passages = world.passage_table([(name, "text") for name in "abaab"])
+    hits = world.hit_table([[2, 0, 1, 4, 3], [1, 4, 0]], queries, passages)
+    for table in (hits, hits.take([7, 3, 1, 0, 2, 4, 6, 5])):  # the order of the lines does not count
+        trec.write_run(tmp_path / "run.trec", queries, table, tag="t")
+        lines = [line.split() for line in (tmp_path / "run.trec").read_text().splitlines()]
+        assert [(query, passage, rank) for query, _, passage, rank, *_ in lines] == [
+            ("q", "a", "1"),
+            ("q", "b", "2"),
+            ("r", "b", "1"),
+            ("r", "a", "2"),
+        ]
+        assert [float(score) for *_, score, _ in lines] == pytest.approx([1, 1 / 3, 1, 1 / 3])
+    assert doctest.testmod(collapse).failed == 0
+    assert collapsed(hits).schema.equals(hits.schema)
+    assert len(collapsed(hits.slice(0, 0))) == 0
 
 
 def test_qrels_round_trip(tmp_path):

@@ -55,9 +55,9 @@ def exact_search(
     """The `depth` best distinct passages of every query.
 
     Rows that share a passage id are collapsed to the best-scoring one before `depth` is counted. With collapse=False
-    every row takes a place, and the list goes on until `depth` distinct ids are in it: such hits serve the dialects
-    that count rows as well as the strict one. gpu=None uses a GPU where faiss finds one. The budget holds for all
-    working memory besides the result; faiss adds a tile of scores (16 MB on CPUs).
+    every row takes a place, and the list goes on until `depth` distinct ids are in it: such hits serve all dialects.
+    gpu=None uses a GPU where faiss finds one. The budget holds for all working memory besides the result; faiss adds a
+    tile of scores (16 MB on CPUs).
     """
     _check(queries, passages, depth)
     started = time.perf_counter()

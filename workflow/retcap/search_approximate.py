@@ -147,7 +147,7 @@ def overlap(found: np.ndarray, exact: Hits, passages: Vectors, k: int) -> float:
     for query, row in enumerate(found):
         codes = passages.codes[row[row >= 0]]
         mine = set(list(dict.fromkeys(codes.tolist()))[:k])
-        theirs = exact.passage[starts[query] : starts[query + 1]][:k]
+        theirs = exact.passage[starts[query] : starts[query + 1]]
         wanted = set(list(dict.fromkeys(passages.codes[theirs].tolist()))[:k])
         shares.append(len(mine & wanted) / len(wanted))
     return float(np.mean(shares)) if shares else float("nan")

@@ -157,9 +157,11 @@ def encoder_code(wildcards):
 
 
 def encoder_checkpoint(wildcards):
-    """What a result says about the weights behind it."""
-    zero_shot = encoder_backbone(wildcards)
-    return zero_shot["checkpoint"] if zero_shot else None if wildcards.encoder == "random" else wildcards.encoder
+    """Hub id and revision, or folder, of weights that no rule makes; None for the others."""
+    own = encoder_backbone(wildcards)
+    if own is None or own["checkpoint"] == "tiny":
+        return None
+    return own["checkpoint"] + (f"@{own['revision']}" if own["revision"] else "")
 
 
 def embedding_shards():

@@ -154,7 +154,7 @@ rule screen_retrieval:
     params:
         dataset=lambda wildcards: wildcards.dataset,
         policy=lookup("retrieval/missing_images", within=config),
-        code=code("screen_retrieval"),
+        code=lambda wildcards: code("screen_retrieval", *plugin_files("datasets", [wildcards.dataset])),
     message:
         "applying the policy for missing pictures to {wildcards.dataset}"
     script:
@@ -318,7 +318,6 @@ rule search_retrieval:
     params:
         encoder=lambda wildcards: wildcards.encoder,
         search=lookup("retrieval/search", within=config),
-        collapse=config["retrieval"]["dialect"] == "strict",
         code=code("search_retrieval"),
     message:
         "searching {wildcards.dataset} with {wildcards.encoder}"
@@ -329,6 +328,7 @@ rule search_retrieval:
 rule score_retrieval:
     input:
         hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
+        model=encoder_folder,
         data="<results>/retrieval/data/{dataset}",
     output:
         result="<results>/retrieval/scores/{encoder}/{dataset}.json",
@@ -346,7 +346,7 @@ rule score_retrieval:
         encoder=lambda wildcards: wildcards.encoder,
         dataset=lambda wildcards: wildcards.dataset,
         k=lookup("retrieval/k", within=config),
-        dialect=lookup("retrieval/dialect", within=config),
+        dialects=lookup("retrieval/dialects", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         checkpoint=encoder_checkpoint,
         seed=lookup("seed", within=config),

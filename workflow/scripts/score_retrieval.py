@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from retcap import job
-from retcap.retrieval import scoring, study, trec
+from retcap.retrieval import study, systems, trec, ways
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -17,18 +16,18 @@ with job.start(snakemake) as run:
     data, params = Path(snakemake.input.data), snakemake.params
     queries = study.test_queries(data)
     card = json.loads((data / "test" / "card.json").read_text(encoding="utf-8"))
-    scored = scoring.score_hits(
+    scored = ways.score_ways(
         queries,
         pq.read_table(data / "test" / "passages.parquet"),
         pq.read_table(snakemake.input.hits),
         params.k,
-        params.dialect,
-        np.random.default_rng(params.seed),
+        params.dialects,
+        params.seed,
         about={
             "system": params.encoder,
             "dataset": params.dataset,
             "revision": card["hash"],
-            "checkpoint": params.checkpoint,
+            "checkpoint": systems.checkpoint(snakemake.input.get("model"), params.checkpoint),
         },
         draws=params.draws,
     )

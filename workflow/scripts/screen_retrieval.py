@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
+from retcap import job, plugins
 from retcap.retrieval.screening import screen
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    found = snakemake.input
+    found, params = snakemake.input, snakemake.params
+    entity = getattr(plugins.load("datasets", params.dataset), "entity", None)
     report = screen(
-        Path(found.data), Path(found.pack), run.out.data, dataset=snakemake.params.dataset, **snakemake.params.policy
+        Path(found.data), Path(found.pack), run.out.data, dataset=params.dataset, entity=entity, **params.policy
     )
     run.out.counts.write_text(json.dumps(report, indent=1), encoding="utf-8")

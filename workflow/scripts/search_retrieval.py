@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     options, threads = snakemake.params.search, snakemake.threads
     queries, passages = (Vectors.open(list(part)) for part in (snakemake.input.queries, snakemake.input.passages))
-    hits = search.exact_search(
-        queries, passages, options["depth"], options["memory_mb"], threads, collapse=snakemake.params.collapse
-    )
+    # every row of a repeated passage id stays: which of them count is for the scoring to say
+    hits = search.exact_search(queries, passages, options["depth"], options["memory_mb"], threads, collapse=False)
     search.write_hits(run.out.hits, hits, queries, passages)
     table = pq.read_table(Path(snakemake.input.data) / "test" / "queries.parquet")
     trec.write_run(run.out.run, table, pq.read_table(run.out.hits), snakemake.params.encoder)

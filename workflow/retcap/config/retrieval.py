@@ -214,7 +214,9 @@ class Retrieval(Section):
     embedding: Embedding = key(Embedding(), "embedding")
     search: Search = key(Search(), "search")
     k: list[Positive] = key([1, 5, 10, 20, 50, 100], "cut-offs of R@k and PR@k", "", "FLMR, ReT")
-    dialect: Literal["strict", "flmr", "ret"] = key("strict", "scoring rules; see the documentation of the metrics")
+    dialects: Annotated[list[Literal["strict", "ret", "flmr"]], Field(min_length=1)] = key(
+        ["strict", "ret", "flmr"], "rules of scoring; the first makes all tables, the others stand beside it"
+    )
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
     audit_images: bool = key(True, "audit images by content too; reads every image once")
     near_duplicate_bits: NotNegative | None = key(
@@ -230,6 +232,22 @@ class Retrieval(Section):
         if not isinstance(entries, dict):
             return entries
         return {name: entry for name, entry in entries.items() if entry not in (None, "null")}
+
+    @field_validator("dialects")
+    @classmethod
+    def _each_dialect_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"each dialect once, the main one first. Got {', '.join(names)} instead.")
+        return names
+
+    @model_validator(mode="after")
+    def _search_is_deep_enough(self) -> "Retrieval":
+        if self.k and max(self.k) > self.search.depth:
+            raise ValueError(
+                f"k: {max(self.k)} lies beyond search.depth = {self.search.depth}. Search deeper or lower k: what was "
+                "not searched cannot be scored."
+            )
+        return self
 
     @model_validator(mode="after")
     def _backbones_exist(self) -> "Retrieval":

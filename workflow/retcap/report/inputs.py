@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
@@ -105,6 +106,12 @@ def read_rows(
     """Rows of a parquet table as plain values; only the `columns` and the rows that pass all `filters` are read."""
     _has_columns(path, needs)
     return pq.read_table(path, columns=columns, filters=filters).to_pylist()
+
+
+def read_arrow(path: Path, columns: list[str]) -> pa.Table:
+    """Some columns of a parquet table, as they are."""
+    _has_columns(path, columns)
+    return pq.read_table(path, columns=columns)
 
 
 def column(table: pd.DataFrame, name: str) -> dict[str, float | int]:

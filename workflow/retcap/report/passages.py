@@ -9,8 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from retcap.report import pictures, wording
-from retcap.report.inputs import RetrievalInputs, read_rows
+from retcap.report.inputs import RetrievalInputs, read_arrow, read_rows
+from retcap.retrieval.collapse import collapsed
 from retcap.retrieval.dialects import Patterns, contains_answer
 
 TOP = 5
@@ -24,17 +28,18 @@ Picture = Callable[[Any, int], str | None]
 def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
     """Per data set with queries, passages and hits: some queries whose gold passage was found, some where it was not.
 
-    Only the rows shown are read: hits to rank five, the gold passages, and the pictures of both.
+    Of passages and pictures, only those shown are read. A repeated passage id is shown once.
     """
     groups = []
     for dataset in [name for name in inputs.hits if name in inputs.queries and name in inputs.passages]:
         top = defaultdict(list)
-        for hit in _hits(inputs.hits[dataset], [("rank", "<=", TOP)]):
+        hits = collapsed(read_arrow(inputs.hits[dataset], HIT_COLUMNS))
+        for hit in first_hits(hits):
             top[hit["query_row"]].append(hit)
         gold = read_rows(inputs.queries[dataset], ["row", "positives"], columns=["row", "positives"])
         chosen = choose({row["row"]: set(row["positives"]) for row in gold}, top, inputs.examples)
         queries = _by_row(inputs.queries[dataset], chosen, ["question", "positives"])
-        missed = _missed(inputs.hits[dataset], queries, top)
+        missed = _missed(hits, queries, top)
         shown = [hit for row in chosen for hit in [*top[row], *missed.get(row, [])]]
         passages = _by_row(inputs.passages[dataset], [hit["passage_row"] for hit in shown], ["passage_id", "text"])
         named = [row.get("image") for row in [*queries.values(), *passages.values()]]
@@ -44,19 +49,20 @@ def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
     return groups
 
 
-def _hits(path: Path, filters: list[tuple]) -> list[dict[str, Any]]:
-    return read_rows(path, HIT_COLUMNS, columns=HIT_COLUMNS, filters=filters)
+def first_hits(hits: pa.Table) -> list[dict[str, Any]]:
+    """The first five passages of every query."""
+    return hits.filter(pc.field("rank") <= TOP).to_pylist()
 
 
 def _missed(
-    path: Path, queries: Mapping[int, Row], top: Mapping[int, Sequence[Row]]
+    hits: pa.Table, queries: Mapping[int, Row], top: Mapping[int, Sequence[Row]]
 ) -> dict[int, list[dict[str, Any]]]:
     """Query row -> best-ranked gold hit behind the first five, for queries without one among them."""
     found: dict[int, list[dict[str, Any]]] = {}
     for row, query in queries.items():
         gold = sorted(query["positives"])
         if not any(hit["passage_id"] in gold for hit in top[row]):
-            behind = _hits(path, [("query_row", "==", row), ("passage_id", "in", gold)])
+            behind = hits.filter((pc.field("query_row") == row) & pc.field("passage_id").isin(gold)).to_pylist()
             found[row] = sorted(behind, key=lambda hit: hit["rank"])[:1]
     return found
 

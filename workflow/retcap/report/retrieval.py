@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import contrasts, learning, literature, passages, ranking_plots, splits, wording
+from retcap.report import contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
 from retcap.report.ranking_plots import K, cell, value_of
@@ -43,6 +43,7 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "contrasts": []
         if inputs.differences is None
         else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained),
+        "dialects": dialects.table(results, inputs.trained[0] if inputs.trained else None),
         "slices": slice_tables(results, systems),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),

@@ -16,25 +16,15 @@ COMPARED = ("R@5", "R@10", "PR@5")  # what the paired differences are taken of
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per (system, data set, metric): value, interval, n, dialect, floor."""
+    """One row per (dialect, system, data set, metric): value, interval, n, floor. The main dialect comes first."""
     rows = []
-    for result in results:
-        for metric, found in result["metrics"].items():
-            rows.append(
-                {
-                    "system": result["system"],
-                    "dataset": result["dataset"],
-                    "metric": metric,
-                    "value": found["value"],
-                    "ci_low": found["ci_low"],
-                    "ci_high": found["ci_high"],
-                    "n": found["n"],
-                    "floor": result["floors"].get(metric),
-                    "dialect": result["dialect"],
-                    "corpus_size": result["corpus_size"],
-                    "source": "measured",
-                }
-            )
+    for dialect in dict.fromkeys(name for result in results for name in result["dialects"]):
+        for result in results:
+            way = result["dialects"].get(dialect, {})
+            about = {"dialect": dialect, "corpus_size": result["corpus_size"], "source": "measured"}
+            for metric, found in way.get("metrics", {}).items():  # none where the original program would stop
+                place = {"system": result["system"], "dataset": result["dataset"], "metric": metric}
+                rows.append(place | found | {"floor": way["floors"].get(metric)} | about)
     return pd.DataFrame(rows)
 
 

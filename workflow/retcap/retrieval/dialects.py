@@ -4,9 +4,10 @@
 `ret`     `inference.py` of aimagelab/ReT, commit 3fee6aa
 `flmr`    `examples/example_use_preflmr.py` of LinWeizheDragon/FLMR, commit be4b748
 
-Only scoring differs: the ranking is always that of our exact search. Where the original program would crash, its
-dialect raises DialectError, which names the query. These functions are the plain definition; `judging.py` computes the
-same for whole files.
+Only scoring differs: the ranking is always that of our exact search. Corpus ids count as text, which they are in all
+published corpora; those of queries have the type that they have in the file. Where the original program would crash,
+its dialect raises DialectError, which names the query. These functions are the plain definition; `judging.py` computes
+the same for whole files.
 
 >>> [contains_answer(answer_patterns("Nationals Park", name, "q1"), "a zoo in Boston", name) for name in DIALECTS]
 [False, True, True]
@@ -22,7 +23,11 @@ from retcap.retrieval.numerals import contains_number
 
 
 class DialectError(ValueError):
-    """The original program would stop here."""
+    """The original program would stop here. `reason` says at which query and why; the message adds the remedy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} Put strict first in retrieval.dialects: it is defined for every input.")
+        self.reason = reason
 
 
 class Dialect(NamedTuple):
@@ -65,7 +70,7 @@ def answer_patterns(raw: Any, dialect: str, query: str) -> Patterns:
         answers = parse_answers(raw)
         return Patterns(tuple(dict.fromkeys(text.lower() for text in answers.texts)), tuple(answers.ranges))
     if not isinstance(raw, str | list):
-        raise DialectError(f"{query}: the answer is {raw!r}; {dialect} iterates over it and stops. Use strict.")
+        raise DialectError(f"{query}: the answer is {raw!r}; {dialect} iterates over it and stops.")
     return Patterns(tuple(dict.fromkeys(_original(answer, dialect, query) for answer in raw)))  # a string by character
 
 
@@ -74,7 +79,7 @@ def _original(answer: Any, dialect: str, query: str) -> str:
         return answer.strip().lower()
     if dialect == "ret" and isinstance(answer, dict) and "wikidata" in answer:
         return str(answer["wikidata"]).strip().lower()
-    raise DialectError(f"{query}: one answer is {answer!r}; {dialect} cannot strip it and stops. Use strict.")
+    raise DialectError(f"{query}: one answer is {answer!r}; {dialect} cannot strip it and stops.")
 
 
 def word_pattern(text: str) -> str:
@@ -90,9 +95,7 @@ def contains_answer(patterns: Patterns, text: str | None, dialect: str) -> bool:
     """Whether a passage text contains an answer. A null text contains none in `strict` and stops the others."""
     if text is None:
         if not dialect_of(dialect).tolerant:
-            raise DialectError(
-                f"A passage without text is among the hits; {dialect} lower-cases it and stops. Use strict."
-            )
+            raise DialectError(f"A passage without text is among the hits; {dialect} lower-cases it and stops.")
         return False
     lowered = text.lower()
     return any(pattern in lowered for pattern in patterns.texts) or contains_number(text, patterns.ranges)
@@ -123,7 +126,7 @@ def query_text(instruction: str, question: str, dialect: str, mask: str = "[MASK
     if dialect == "ret":
         return f"{instruction} {question}"
     if not instruction:
-        raise DialectError("The instruction is empty; flmr looks at its last character and stops. Use strict.")
+        raise DialectError("The instruction is empty; flmr looks at its last character and stops.")
     closed = instruction if instruction[-1] == ":" else instruction + ":"
     return closed.replace(":", mask) + question
 
@@ -131,7 +134,7 @@ def query_text(instruction: str, question: str, dialect: str, mask: str = "[MASK
 def plain_recall(gold: Sequence[Hashable], ranked: Sequence[Hashable], k: int, dialect: str) -> float:
     """R@K of one query, by the definition. `ranked`: passage keys, best first, possibly with repeats."""
     if not ranked and not dialect_of(dialect).tolerant:
-        raise DialectError(f"A query has no hits; {dialect} takes the maximum of nothing and stops. Use strict.")
+        raise DialectError(f"A query has no hits; {dialect} takes the maximum of nothing and stops.")
     places = list(dict.fromkeys(ranked)) if dialect_of(dialect).collapses else list(ranked)
     return float(any(key in gold for key in places[:k]))
 
@@ -144,7 +147,7 @@ def plain_pseudo_recall(
     if rules.tolerant and not patterns.usable:
         return None
     if not ranked and not rules.tolerant:
-        raise DialectError(f"A query has no hits; {dialect} takes the maximum of nothing and stops. Use strict.")
+        raise DialectError(f"A query has no hits; {dialect} takes the maximum of nothing and stops.")
     found = [contains_answer(patterns, text, dialect) for _, text in _places(ranked, rules)[:k]]
     return float(any(found))  # looked at all of them first, as the originals do: a null after a hit stops them too
 

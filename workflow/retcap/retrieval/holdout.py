@@ -14,7 +14,8 @@ dropped from training, so that `audit` finds no leak between the two parts.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,19 +142,37 @@ def masked(queries: Path, mask: np.ndarray, split: str | None) -> Iterator[pa.Re
         yield part
 
 
-def gold_slices(queries: str | Path, train_queries: str | Path, out: str | Path) -> dict[str, int]:
-    """Write (row, query_id, gold_seen): is any positive of the query a positive in training? Returns the counts."""
-    seen = np.unique(np.concatenate([hashes(golds(batch)[0]) for batch in batches(Path(train_queries), ["positives"])]))
-    schema = pa.schema([("row", pa.int64()), ("query_id", pa.string()), ("gold_seen", pa.bool_())])
-    counts = {"seen": 0, "unseen": 0}
-    with pq.ParquetWriter(Path(out), schema, compression="zstd") as writer:
-        for batch in batches(Path(queries), ["row", "query_id", "positives"], rows=ROW_GROUP):
+def gold_slices(
+    queries: Path, train_queries: Path, out: Path, entity: Callable[[str], str] | None = None
+) -> dict[str, int]:
+    """Write (row, query_id, gold_seen, entity_seen): is any positive, or its entity, one of training? Returns counts.
+
+    `entity` tells by its id what a passage is about; without it `entity_seen` is null.
+    """
+    kinds: dict[str, Callable[[str], str] | None] = {"gold_seen": str, "entity_seen": entity}
+    seen = {kind: _trained(train_queries, of) for kind, of in kinds.items() if of is not None}
+    flags = [pa.field(kind, pa.bool_()) for kind in kinds]
+    schema = pa.schema([("row", pa.int64()), ("query_id", pa.string()), *flags])
+    counts: Counter[str] = Counter()
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        for batch in batches(queries, ["row", "query_id", "positives"], rows=ROW_GROUP):
             names, starts = golds(batch)
-            hit = np.logical_or.reduceat(np.isin(hashes(names), seen), starts)
-            writer.write_batch(pa.record_batch([batch.column(0), batch.column(1), pa.array(hit)], schema=schema))
-            counts["seen"] += int(hit.sum())
-            counts["unseen"] += int((~hit).sum())
-    return counts
+            columns = [batch.column(0), batch.column(1)]
+            for kind, of in kinds.items():
+                if of is None:
+                    columns.append(pa.nulls(batch.num_rows, pa.bool_()))
+                    continue
+                hit = np.logical_or.reduceat(np.isin(hashes([of(name) for name in names]), seen[kind]), starts)
+                columns.append(pa.array(hit))
+                counts.update({kind: int(hit.sum()), f"not {kind}": int((~hit).sum())})
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    return dict(counts)
+
+
+def _trained(train_queries: Path, of: Callable[[str], str]) -> np.ndarray:
+    """Sorted distinct hashes of all positives of training, or of what they are about."""
+    found = [hashes([of(name) for name in golds(batch)[0]]) for batch in batches(train_queries, ["positives"])]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
 
 
 def golds(batch: pa.RecordBatch) -> tuple[list[str], np.ndarray]:

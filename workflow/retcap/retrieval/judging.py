@@ -23,7 +23,7 @@ from retcap.retrieval.dialects import (
     passage_key,
     word_pattern,
 )
-from retcap.retrieval.matching import Occurrences, find
+from retcap.retrieval.matching import Finder
 from retcap.retrieval.numerals import NumberTable
 
 
@@ -53,8 +53,10 @@ class Evidence:
     counts: dict[str, int]
 
 
-def judge(queries: pa.Table, passages: pa.Table, hits: pa.Table, depth: int, dialect: str) -> tuple[Judged, Evidence]:
-    """Judge the first `depth` places of every query's list."""
+def judge(
+    queries: pa.Table, passages: pa.Table, hits: pa.Table, depth: int, dialect: str, finder: Finder | None = None
+) -> tuple[Judged, Evidence]:
+    """Judge the first `depth` places of every query's list. `finder`: of the same passages, where one is at hand."""
     rules = dialect_of(dialect)
     corpus = ranking.Corpus.of(passages)
     lists = ranking.read_lists(queries, corpus, hits, depth, rules)
@@ -67,7 +69,7 @@ def judge(queries: pa.Table, passages: pa.Table, hits: pa.Table, depth: int, dia
     if answering and not rules.tolerant:
         _refuse_null_texts(lists.rows, corpus, queries, dialect)
     marks = _Marks(lists.rows, corpus, gold, rules)
-    marks.fill(patterns if answering else [Patterns(())] * len(patterns))
+    marks.fill(patterns if answering else [Patterns(())] * len(patterns), finder or Finder(corpus.texts))
     judged = Judged(is_gold, marks.answer, marks.words, marks.numeric, gold.count, counted)
     counts = lists.counts | corpus.counts | {"gold_missing": gold.missing, "no_gold": int((gold.count == 0).sum())}
     total = len(corpus.names) if rules.collapses else len(corpus.codes)
@@ -137,7 +139,7 @@ def _require(queries: pa.Table, column: str, dialect: str) -> None:
     if column not in queries.column_names:
         raise ValueError(
             f"queries: the column `{column}` is missing; {dialect} needs the values as they are in the data file. "
-            "Normalise the data again, or score with the dialect strict."
+            "Normalise the data again, or score by strict only (retrieval.dialects)."
         )
 
 
@@ -148,7 +150,7 @@ def _refuse_null_texts(rows: Int[np.ndarray, "Q D"], corpus: ranking.Corpus, que
         query, place = bad[0]
         raise DialectError(
             f"{ranking.name_of(queries, int(query))}: the passage at rank {place + 1} "
-            f"(row {corpus.rows[rows[query, place]]}) has no text; {dialect} lower-cases it and stops. Use strict."
+            f"(row {corpus.rows[rows[query, place]]}) has no text; {dialect} lower-cases it and stops."
         )
 
 
@@ -168,14 +170,12 @@ class _Marks:
         sizes = np.diff(self._starts) if not self.rules.collapses else np.ones(len(self.corpus.names))
         return np.bincount(self.gold.query, weights=sizes[self.gold.code], minlength=len(self.rows)).astype(np.int64)
 
-    def fill(self, patterns: Sequence[Patterns]) -> None:
+    def fill(self, patterns: Sequence[Patterns], finder: Finder) -> None:
         texts = sorted({text for one in patterns for text in one.texts})
         words = sorted({word_pattern(text) for text in texts} - {""})  # an empty pattern is no word
-        plain = find(texts, self.corpus.texts, str.lower)
-        whole = find(words, self.corpus.texts, word_pattern, whole_words=True)
+        plain = finder.rows(texts, str.lower)
+        whole = finder.rows(words, word_pattern, whole_words=True)
         numbers = NumberTable(self.corpus.texts if any(one.ranges for one in patterns) else ())
-        text_number = {text: number for number, text in enumerate(texts)}
-        word_number = {text: number for number, text in enumerate(words)}
         groups: dict[Patterns, list[int]] = {}
         for query, one in enumerate(patterns):
             groups.setdefault(one, []).append(query)
@@ -183,22 +183,17 @@ class _Marks:
             if not one.usable:
                 continue
             ranged = [numbers.rows_within(bounds) for bounds in one.ranges]
-            looked = [text_number[text] for text in one.texts]
-            looked_words = [word_number[form] for form in map(word_pattern, one.texts) if form]
-            self._mark(members, self._mask(ranged, None, ()), self.numeric)
-            answers, forms = self._mask(ranged, plain, looked), self._mask(ranged, whole, looked_words)
+            texted = [plain[text] for text in one.texts]
+            worded = [whole[form] for form in map(word_pattern, one.texts) if form]
+            self._mark(members, self._mask(ranged), self.numeric)
+            answers, forms = self._mask([*ranged, *texted]), self._mask([*ranged, *worded])
             self._mark(members, answers, self.answer, self.answer_passages, self.gold_answers)
             self._mark(members, forms, self.words, self.word_passages, self.gold_words)
 
-    def _mask(
-        self, ranged: Sequence[np.ndarray], found: Occurrences | None, looked: Sequence[int]
-    ) -> Bool[np.ndarray, " N"]:
+    def _mask(self, found: Sequence[np.ndarray]) -> Bool[np.ndarray, " N"]:
         mask = np.zeros(len(self.corpus.codes) + 1, dtype=bool)  # the last one answers for -1, a place without a hit
-        for rows in ranged:
+        for rows in found:
             mask[rows] = True
-        for number in looked:
-            assert found is not None
-            mask[found.rows(number)] = True
         return mask
 
     def _mark(

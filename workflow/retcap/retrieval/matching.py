@@ -65,6 +65,23 @@ def find(
     return Occurrences(len(encoded), len(texts), pairs)
 
 
+class Finder:
+    """`find` in one list of texts, which remembers: several dialects look for nearly the same answers."""
+
+    def __init__(self, texts: Sequence[str | None]) -> None:
+        self._texts = texts
+        self._known: dict[tuple[Callable[[str], str], bool, str], np.ndarray] = {}
+
+    def rows(
+        self, patterns: Sequence[str], fold: Callable[[str], str] = str, *, whole_words: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Rows of the texts that contain each pattern."""
+        new = [pattern for pattern in patterns if (fold, whole_words, pattern) not in self._known]
+        found = find(new, self._texts, fold, whole_words=whole_words)
+        self._known |= {(fold, whole_words, pattern): found.rows(place) for place, pattern in enumerate(new)}
+        return {pattern: self._known[fold, whole_words, pattern] for pattern in patterns}
+
+
 class _Group(NamedTuple):
     """Patterns whose first `length` bytes are looked up together; `length` is 8 for all patterns of 8 bytes or more."""
 

@@ -138,7 +138,7 @@ def _sources(ids: Sequence[str], rules: Dialect) -> tuple[Int[np.ndarray, " Q"],
     last = {name: position for position, name in enumerate(ids)}
     repeated = len(ids) - len(last)
     if repeated and rules.repeated_ids == "crash":
-        raise DialectError(f"{repeated} query ids are repeated; {rules.name} stops at its report. Use strict.")
+        raise DialectError(f"{repeated} query ids are repeated; {rules.name} stops at its report.")
     own = rules.repeated_ids != "last"
     return np.array([position if own else last[name] for position, name in enumerate(ids)], dtype=np.int64), repeated
 
@@ -146,4 +146,4 @@ def _sources(ids: Sequence[str], rules: Dialect) -> tuple[Int[np.ndarray, " Q"],
 def _refuse_empty(lengths: np.ndarray, queries: pa.Table, rules: Dialect) -> None:
     if not rules.tolerant and (lengths == 0).any():
         name = name_of(queries, int(np.flatnonzero(lengths == 0)[0]))
-        raise DialectError(f"{name} has no hits; {rules.name} takes the maximum of nothing and stops. Use strict.")
+        raise DialectError(f"{name} has no hits; {rules.name} takes the maximum of nothing and stops.")

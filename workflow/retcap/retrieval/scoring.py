@@ -15,6 +15,7 @@ from retcap import plugins, stats
 from retcap.retrieval import slices
 from retcap.retrieval.floors import random_hit
 from retcap.retrieval.judging import Evidence, Judged, judge
+from retcap.retrieval.matching import Finder
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10, 20, 50, 100)
@@ -41,16 +42,18 @@ def score_hits(
     about: Mapping[str, str | None],
     draws: int = 1000,
     level: float = 0.95,
+    with_slices: bool = True,
+    finder: Finder | None = None,
 ) -> Scored:
     """Score a hits file by the rules of a dialect. All scores are fractions.
 
     `about` needs system, dataset, revision and checkpoint (None where there is none); it is copied into the result.
-    A column `gold_seen` in `queries` (is the gold passage in training?) adds slices. Intervals are percentile bootstrap
-    over query images; a query without an image stands alone. rng=None leaves them out.
+    Columns `gold_seen` and `entity_seen` in `queries` (is it in training?) add slices. Intervals are percentile
+    bootstrap over query images; a query without an image stands alone. rng=None leaves them out.
     """
     _check(ks, about)
     started = time.perf_counter()
-    judged, evidence = judge(queries, passages, hits, max(ks), dialect)
+    judged, evidence = judge(queries, passages, hits, max(ks), dialect, finder)
     columns = {
         f"{label}@{k}": measure(judged, k).astype(np.float64)
         for label, measure in measures().items()
@@ -60,7 +63,7 @@ def score_hits(
     keys = cluster_keys(queries)
     codes, clusters = stats.cluster_codes(keys)
     weights = stats.draw_weights(clusters, draws, rng) if rng is not None and clusters else None
-    parts = slices.parts(queries, passages)
+    parts = slices.parts(queries, passages) if with_slices else {}
     estimates = _estimates(columns | gaps, parts, codes, weights, level)
     result = dict(about) | {"dialect": dialect, "ks": sorted(set(ks)), "depth": max(ks)} | evidence.counts
     result |= _counts(judged, queries, clusters, ks)

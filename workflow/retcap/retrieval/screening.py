@@ -13,7 +13,7 @@ is no missing one. Every row concerned stands in `missing_images.jsonl` with its
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
@@ -68,14 +68,24 @@ class Verdicts(NamedTuple):
         return found
 
 
-def screen(source: Path, pack: Path, out: Path, *, policy: Policy, max_share: float, dataset: str) -> dict[str, Any]:
+def screen(
+    source: Path,
+    pack: Path,
+    out: Path,
+    *,
+    policy: Policy,
+    max_share: float,
+    dataset: str,
+    entity: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
     """Write the splits of `source` as the policy wants them, with `gold_seen.parquet`, and return the counts.
 
         {"dataset", "policy", "max_share", "splits": {split: {role: {"rows", "with_image", "missing", "share",
          "reasons": {reason: rows}, "dropped", "kept", "left_empty"}}}}
 
-    `share` is `missing` / `with_image`; `left_empty` counts passages whose picture was all they had. Raises
-    MissingImages, before anything is written, where some share is above `max_share`.
+    `entity` tells by its id what a passage is about, for the slice of entities that training has seen. `share` is
+    `missing` / `with_image`; `left_empty` counts passages whose picture was all they had. Raises MissingImages, before
+    anything is written, where some share is above `max_share`.
     """
     verdicts = Verdicts.of(pack)
     missing = {(split, role): read_missing(source / split, role, verdicts) for split in SPLITS for role in ROLES}
@@ -94,8 +104,8 @@ def screen(source: Path, pack: Path, out: Path, *, policy: Policy, max_share: fl
             write_split(source / split, out / split, codes, policy)
             log.info("%s %s: %s", dataset, split, splits[split])
     queries = {split: out / split / "queries.parquet" for split in ("train", "test")}
-    seen = gold_slices(queries["test"], queries["train"], out / "gold_seen.parquet")
-    log.info("%s: gold passages of test queries in training: %s", dataset, seen)
+    seen = gold_slices(queries["test"], queries["train"], out / "gold_seen.parquet", entity)
+    log.info("%s: gold passages of test queries, and their entities, in training: %s", dataset, seen)
     return report
 
 

@@ -1,4 +1,7 @@
-"""Parts of a test set that are reported on their own: kind of answer, image of the gold passage, seen in training."""
+"""Parts of a test set that are reported on their own: kind of answer, image of the gold passage, seen in training.
+
+Where every passage is an entity of its own, seen passages are seen entities, and the slice stands there once.
+"""
 
 from collections.abc import Sequence
 
@@ -7,13 +10,17 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 SEEN = {True: "seen", False: "unseen", None: "unknown"}
+TRAINED = {"entity_seen": "entity in training", "gold_seen": "gold passage in training"}  # columns of the queries
 
 
 def parts(queries: pa.Table, passages: pa.Table) -> dict[tuple[str, str], Bool[np.ndarray, " Q"]]:
     """Members of every part by (slice, value), in a fixed order. A slice with one value only is left out."""
     labels = {"answers": answer_form(queries), "gold image": gold_image(queries, passages)}
-    if "gold_seen" in queries.column_names:
-        labels["gold passage in training"] = [SEEN.get(value, str(value)) for value in queries["gold_seen"].to_pylist()]
+    for column, name in TRAINED.items():
+        if column in queries.column_names:
+            seen = [SEEN[value] for value in queries[column].to_pylist()]
+            if seen not in labels.values():
+                labels[name] = seen
     found = {}
     for name, values in labels.items():
         distinct = sorted(set(values))

@@ -3,7 +3,7 @@
 normalised/<set>/train, valid, test     queries.parquet, passages.parquet, quarantine.jsonl, card.json
 normalised/<set>/published_valid        the published validation split, where another one was held out: for the audit
 data/<set>/train, valid, test           the same after the policy for missing pictures (retcap.retrieval.screening)
-data/<set>/gold_seen.parquet            row, query_id, gold_seen of the test queries
+data/<set>/gold_seen.parquet            row, query_id, gold_seen, entity_seen of the test queries
 data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 """
 
@@ -65,10 +65,13 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
 
 
 def test_queries(folder: Path) -> pa.Table:
-    """The test queries with the column `gold_seen`."""
+    """The test queries with the columns `gold_seen` and, where passages are about entities, `entity_seen`."""
     queries = pq.read_table(folder / "test" / "queries.parquet")
-    seen = pq.read_table(folder / "gold_seen.parquet", columns=["gold_seen"])
-    return queries.append_column("gold_seen", seen["gold_seen"])
+    seen = pq.read_table(folder / "gold_seen.parquet", columns=["gold_seen", "entity_seen"])
+    for name in seen.column_names:
+        if seen[name].null_count < max(1, len(seen)):
+            queries = queries.append_column(name, seen[name])
+    return queries
 
 
 def picture_files(folder: Path, roots: Any) -> Iterator[tuple[str, Path]]:

@@ -6,14 +6,17 @@ untrained-<retriever>   the retriever as built, before any training
 <retriever>             the trained retriever
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from retcap import plugins
+from retcap.retrieval.hashing import file_sha256
 
 RANDOM, ZERO_SHOT, UNTRAINED = "random", "zero_shot-", "untrained-"
 RANDOM_SIZE = 64  # channels of the random vectors; chance does not depend on it
+WEIGHTS = (".safetensors", ".bin", ".pt")  # suffixes of the files that hold them
 
 
 class Place(NamedTuple):
@@ -24,6 +27,16 @@ class Place(NamedTuple):
     pack: Path
     out: Path  # shard-<i>.npy
     ids: Path  # shard-<i>.ids.parquet
+
+
+def checkpoint(folder: str | None, named: str | None) -> str | None:
+    """What a result says about its weights: SHA-256 of the weight files in a folder, else the hub name they have."""
+    place = folder or named
+    files = sorted(file for file in Path(place).glob("*") if file.suffix in WEIGHTS) if place else []
+    if not files:
+        return named
+    hashes = [file_sha256(file) for file in files]
+    return hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def load(system: str, source: str | None, backbone: dict[str, Any], device: str) -> Any:

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 
+from retcap.retrieval.collapse import collapsed
+
 BREAKING = re.compile(r"[%\s\x00-\x20\x7f\x85]")  # what some reader may split at: Python's white space and the controls
 LINES_PER_WRITE = 100_000
 
@@ -36,9 +38,12 @@ def unescape(field: str) -> str:
 
 
 def write_run(path: Path | str, queries: pa.Table, hits: pa.Table, tag: str, *, tie_safe: bool = False) -> None:
-    """Write hits as a run. Most tools sort by score and break ties in their own way, whatever the rank column says;
-    tie_safe=True writes 1/rank instead of the score, which makes them keep our order."""
-    fields = query_fields(queries)
+    """Write hits as a run, each passage once per query.
+
+    Most tools sort by score and break ties in their own way, whatever the rank column says; tie_safe=True writes 1/rank
+    instead of the score, which makes them keep our order.
+    """
+    fields, hits = query_fields(queries), collapsed(hits)
     names = [fields[row] for row in hits["query_row"].to_pylist()]
     passages = _escaped(hits["passage_id"].to_pylist())
     ranks, scores = hits["rank"].to_pylist(), hits["score"].to_numpy().astype(np.float32)
