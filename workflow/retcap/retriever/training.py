@@ -96,6 +96,8 @@ def run(job: TrainingJob) -> dict[str, Any]:
             log.info("%s is the end of the training; nothing to train", checkpoint)
             trainer._load_from_checkpoint(str(checkpoint))
         else:
+            if checkpoint:
+                log.info("going on from %s", checkpoint)
             seed_dropout(job.seed, gather.rank())
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
