@@ -257,6 +257,36 @@ def test_missing_hf_weights_are_an_error_not_random_weights(tmp_path):
         load("clip_hf", folder)
 
 
+def test_hub_weights_without_a_revision_are_warned_about(hf_folder, monkeypatch, caplog):
+    import huggingface_hub
+    from transformers import CLIPConfig
+
+    def offline(*_, **__):
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(CLIPConfig, "get_config_dict", offline)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    warned = []
+    for plugin in ("clip_hf", "clip_open_clip"):
+        for revision in (None, "0123abc"):
+            caplog.clear()
+            with pytest.raises(ConnectionError):
+                plugins.load("backbones", plugin).load("owner/name", revision=revision)
+            warned.append("owner/name is loaded without a revision" in caplog.text)
+    assert warned == [True, False, True, False]
+    monkeypatch.undo()
+    caplog.clear()
+    load("clip_hf", hf_folder)
+    assert "revision" not in caplog.text  # a folder has none
+
+
+def test_hf_folder_with_pickles_only_is_refused(tmp_path):
+    folder = save_hf_clip(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"revision main: no model.safetensors. Pickled weights are never read"):
+        load("clip_hf", folder)
+
+
 def test_named_model_with_the_other_activation_is_refused():
     """open_clip only warns when weights were trained with QuickGELU and the named model has GELU."""
     module = plugins.load("backbones", "clip_open_clip")

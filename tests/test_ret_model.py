@@ -341,6 +341,12 @@ def test_config_errors_come_together():
     assert str(error.value).count("\n  - ") == 4
     with pytest.raises(ValueError, match="global_features needs one vector"):
         ReTConfig(global_features=True, pooling="none")
+    with pytest.raises(ValueError, match="'explicit' needs the lists text_layers and vision_layers"):
+        ReTConfig(layer_strategy="explicit", text_layers=(1,))
+    with pytest.raises(ValueError, match="'explicit' only, not 'auto'"):
+        ReTConfig(vision_layers=(1,))
+    with pytest.raises(ValueError, match="differ in length"):
+        ReTConfig(layer_strategy="explicit", text_layers=(1,), vision_layers=(1, 2))
     with pytest.raises(ValueError, match="not a multiple of its 5 heads"):
         ReTConfig(hidden_size=12, num_queries=3, num_heads=5)
 

@@ -27,15 +27,26 @@ def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
     """Both towers with weights from a local folder or a hub id (+ revision: commit, tag or branch)."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
+    from retcap.backbones._tower import warn_unpinned
+
+    warn_unpinned(source, revision)
     config = CLIPConfig.get_config_dict(source, revision=revision)[0]
     if config.get("model_type") != "clip":
         raise ValueError(
             f"{source}: config.json says model_type {config.get('model_type')!r}, this backbone reads 'clip'. "
             "Weights of open_clip load with the backbone `clip_open_clip`."
         )
-    loaded: Any = CLIPModel.from_pretrained(
-        source, revision=revision or "main", use_safetensors=True, dtype="float32", output_loading_info=True
-    )
+    try:
+        loaded: Any = CLIPModel.from_pretrained(
+            source, revision=revision or "main", use_safetensors=True, dtype="float32", output_loading_info=True
+        )
+    except OSError as error:
+        if "safetensors" not in str(error):
+            raise
+        raise FileNotFoundError(
+            f"{source}, revision {revision or 'main'}: no model.safetensors. Pickled weights are never read: "
+            "name a revision that has it, or a folder with a converted copy."
+        ) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:  # transformers fills them with random numbers and only warns

@@ -50,6 +50,9 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path | None, str,
     if "/" in str(source):
         from huggingface_hub import snapshot_download
 
+        from retcap.backbones._tower import warn_unpinned
+
+        warn_unpinned(source, revision)
         folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=list(HUB_FILES)))
         return folder, f"local-dir:{folder}", None
     if revision is None:

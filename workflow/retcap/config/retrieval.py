@@ -15,6 +15,7 @@ from retcap.config.parts import (
     Section,
     key,
 )
+from retcap.retriever.config import from_mapping
 
 SEED = "the TinyCLIP-ReT-2 study"
 WORLD = "results/data/m2kr_world/"
@@ -89,6 +90,14 @@ class RetrieverChoice(Section):
     backbone: str = key("tiny", "name in retrieval.backbones")
     layer_strategy: str = key("auto", "`auto`: floor(L·j/3) − 1 for j = 1, 2, 3; `explicit`; or a ReT-1 name", "", SEED)
     cell: dict[str, Any] = key({}, "further fields of ReTConfig, such as hidden_size, num_queries, pooling")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "RetrieverChoice":
+        try:
+            from_mapping({"layer_strategy": self.layer_strategy, **self.cell})
+        except ValueError as error:
+            raise ValueError(str(error).replace("\n  - ", " ")) from None  # one problem is one line here
+        return self
 
 
 class TinyClip(Section):
