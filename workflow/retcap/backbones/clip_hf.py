@@ -1,11 +1,5 @@
 """CLIP as transformers stores it: OpenAI CLIP, TinyCLIP, LAION exports.
 
-name: clip_hf
-library: transformers, class CLIPModel
-examples: wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M, openai/clip-vit-base-patch32
-licence: of the checkpoint
-source: folder with config.json and safetensors, or hub id with a pinned revision
-
 The activation is read from `hidden_act` in config.json (TinyCLIP was trained with plain GELU, OpenAI CLIP with
 QuickGELU); it is never assumed.
 """
@@ -15,12 +9,26 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap.records import BackboneCard
+
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
     from retcap.backbones._tower import Backbone, ImageInput
 
 log = logging.getLogger(__name__)
+
+CARD = BackboneCard(
+    name="clip_hf",
+    title="CLIP of transformers",
+    library="transformers, CLIPModel",
+    sources="folder with config.json and safetensors, or hub id with a revision (commit, tag or branch)",
+    image_layers="transformer blocks, before the final norm",
+    text_layers="transformer blocks, before the final norm",
+    examples=("wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M", "openai/clip-vit-base-patch32"),
+    licence="of the checkpoint: TinyCLIP is MIT, OpenAI names none for its weights and MIT for its code",
+    notes="The activation is that of config.json; end-token pooling is the library's.",
+)
 
 
 def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
