@@ -8,7 +8,7 @@ import torch
 
 from retcap import plugins
 from retcap.backbones._tower import ImageInput, count_parameters
-from tiny_backbones import image_caption_pairs, save_hf_clip, save_open_clip
+from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
 
 B = 3
 TEXTS = ["a red disc", "a blue square and a ring", ""]
@@ -200,20 +200,19 @@ def test_gradient_checkpointing_gives_the_same_gradients(hf_folder, tmp_path):
                 torch.testing.assert_close(plain, checkpointed)
 
 
-def test_published_parameter_counts():
-    """TinyCLIP-61M/32: 61.41M vision, 53.97M text of which 25.3M token embedding; 115.38M in all, not 90M."""
-    from transformers import CLIPConfig, CLIPModel
+@pytest.mark.parametrize(
+    ("name", "vision", "text", "total"),
+    [("tinyclip", 61_411_200, 53_970_944, 115_382_145), ("vit_b32", 87_849_216, 63_428_096, 151_277_313)],
+)
+def test_published_parameter_counts(name, vision, text, total):
+    """Whole towers with their projections; the total has the temperature too.
 
-    from retcap.backbones._hf_towers import towers
-
-    text = {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "intermediate_size": 2048}
-    vision = {"hidden_size": 640, "num_hidden_layers": 12, "num_attention_heads": 10, "intermediate_size": 2560}
-    with torch.device("meta"):
-        config = CLIPConfig(text_config=text, vision_config=vision | {"patch_size": 32}, projection_dim=512)
-        text_tower, vision_tower = towers(CLIPModel(config))
-    assert count_parameters(vision_tower) == 61_411_200
-    assert count_parameters(text_tower) == 53_970_944
-    assert text_tower.text_model.embeddings.token_embedding.weight.numel() == 49_408 * 512
+    TinyCLIP's name says 61M and 29M: the 29M leave out the 25.3M of the token embedding, so it has 115.4M and not 90M.
+    """
+    embedding = 49_408 * 512
+    expected = {"text": text, "text_token_embedding": embedding, "vision": vision, "total": total}
+    assert meta_backbone(name).parameter_counts() == expected
+    assert text + vision + 1 == total
 
 
 def test_backbone_counts_add_up(hf_folder):

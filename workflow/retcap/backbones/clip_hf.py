@@ -26,7 +26,7 @@ CARD = BackboneCard(
     image_layers="transformer blocks, before the final norm",
     text_layers="transformer blocks, before the final norm",
     examples=("wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M", "openai/clip-vit-base-patch32"),
-    licence="of the checkpoint: TinyCLIP is MIT, OpenAI names none for its weights and MIT for its code",
+    licence="of the checkpoint: TinyCLIP is MIT, and so is OpenAI's code",
     notes="The activation is that of config.json; end-token pooling is the library's.",
 )
 
