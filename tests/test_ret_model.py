@@ -59,6 +59,45 @@ def test_vectors_are_unit_and_of_the_output_size(folders, plugin):
     torch.testing.assert_close(tokens.norm(dim=2), torch.ones(B, 3))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("pooling", "global_features"),
+    [("mean", False), ("first", False), ("none", False), ("mean", True), ("first", True)],
+)
+def test_head_of_the_encoder_by_hand(folders, plugin, pooling, global_features):
+    """unit(W (pool(h) + m_t g_t(text) + m_v g_v(image))): h is the state after the last step, g the global features."""
+    model = make(folders, plugin, pooling=pooling, global_features=global_features, late_proj_output_size=5).eval()
+    encoder, given, states = model.query_model, inputs(model), []
+    encoder.ret_cell.register_forward_hook(lambda _cell, _args, state: states.append(state))
+    vectors = model.query(**given)
+    assert len(states) == 3
+    pooled = {"mean": states[-1].mean(dim=1), "first": states[-1][:, 0], "none": states[-1]}[pooling]
+    if global_features:
+        text = model.tower("query", "text")(given["input_ids"], given["attention_mask"], layers=()).pooled
+        image = model.tower("query", "vision")(given["pixel_values"], layers=()).pooled
+        pooled = pooled + given["text_mask"][:, None] * encoder.text_global(text)
+        pooled = pooled + given["image_mask"][:, None] * encoder.vision_global(image)
+    projected = pooled @ encoder.late_proj.weight.T
+    expected = projected / projected.square().sum(dim=-1, keepdim=True).sqrt()
+    torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)  # other batch sizes in the towers
+
+
+@torch.no_grad()
+def test_steps_read_their_layers_through_their_adapters(folders):
+    """Step j sees adapter j of the j-th layer asked for, in the order asked for."""
+    chosen = {"text_layers": (4, 1), "vision_layers": (0, 5)}
+    model = make(folders, layer_strategy="explicit", **chosen).eval()
+    given, seen = inputs(model), []
+    model.query_model.ret_cell.register_forward_pre_hook(lambda _cell, args: seen.append(args[1:]))
+    every = model.tower("query", "text")(given["input_ids"], given["attention_mask"], pooled=False).hidden
+    model.query(**(given | {"text_mask": None, "image_mask": None}))
+    assert len(seen) == 2
+    for step, (text, vision) in enumerate(seen):
+        expected = model.query_model.text_adapter[step](every[chosen["text_layers"][step]])
+        torch.testing.assert_close(text.states, expected, atol=1e-5, rtol=0)
+        assert vision.states.shape == (B, 5, SMALL["hidden_size"])
+
+
 @pytest.mark.parametrize("global_features", [False, True])
 def test_skipping_missing_equals_the_masked_black_image(folders, plugin, global_features):
     model = make(folders, plugin, global_features=global_features)

@@ -1,5 +1,6 @@
 """Training data, sampling order, pace, and whole runs: curves, selection, resuming after SIGKILL to the same bits."""
 
+import itertools
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
-from retcap.retriever import loss, trainer, training
+from retcap.retriever import collator, data, loss, sampler, tokens, trainer, training
 from retcap.retriever.model import RetrieverModel
 from retcap.retriever.selection import Pace, should_stop
 from retcap.retriever.validation import Validation
@@ -288,6 +289,34 @@ def test_cached_gradients_train_like_plain_ones(world, tmp_path):
         # Adam's first steps have the size of the learning rate whatever the gradient: rounding of tiny gradients shows
         assert torch.allclose(first[name], second[name], atol=2e-5), name
     assert any((first[name] - start[name]).abs().max() > 1e-4 for name in first)
+
+
+def test_accumulated_gradients_are_the_mean_over_the_batches(world, tmp_path, monkeypatch):
+    """Two batches of 4 per step: negatives stay within a batch, and no batch counts more than the other."""
+    initial = tiny_model(tmp_path, dropout_p=0.0, attention_dropout=0.0)
+    found = {}
+
+    def collect(self, args, state, control, model, **_):
+        found.update({name: p.grad.clone() for name, p in model.retriever.named_parameters() if p.grad is not None})
+
+    monkeypatch.setattr(Pace, "on_pre_optimizer_step", collect)
+    options = {"per_device_batch_size": 4, "gradient_accumulation": 2, "max_gradient_norm": 1e9, "max_steps": 1}
+    one = job(world, initial, tmp_path / "scratch", validation=[], log_steps=1, **options)
+    curves = training.launch(one)
+
+    model = RetrieverModel.from_pretrained(initial).train()
+    sets, _ = data.prepare(one.train, tmp_path / "again", model.tokenizer)
+    rows, collate = data.TrainingRows(sets, one.seed), collator.Collator(tokens.padding_id(model.tokenizer))
+    batches = sampler.BatchesOfRank([len(sets[0])], [1.0], 4, seed=one.seed)
+    pair, values = trainer.PairModel(model), []
+    for keys in itertools.islice(batches, 2):
+        batch = collate([rows[key] for key in keys])
+        values.append(loss.contrastive_loss(*pair(batch["query"], batch["passage"]), batch["codes"]) / 2)
+    sum(values).backward()
+    assert curves["train"][0]["loss"] == pytest.approx(float(sum(values)), rel=1e-5)
+    assert found.keys() == {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_frozen_towers_stay(world, tmp_path):
