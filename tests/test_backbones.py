@@ -279,6 +279,26 @@ def test_hub_weights_without_a_revision_are_warned_about(hf_folder, monkeypatch,
     assert "revision" not in caplog.text  # a folder has none
 
 
+def test_tokenizer_json_alone_is_enough(tmp_path):
+    """TinyCLIP's repository has no other tokenizer file; the end token pads, as in OpenAI's vocabulary."""
+    from transformers import CLIPTokenizer
+
+    signs = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    ids = {sign: place for place, sign in enumerate([*signs, "<|startoftext|>", "<|endoftext|>"])}
+    folder = save_hf_clip(tmp_path, eos_token_id=2)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    CLIPTokenizer(vocab=ids, merges=[]).save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "tokenizer/tokenizer.json").rename(folder / "tokenizer.json")
+    backbone = load("clip_hf", folder)
+    start, end = ids["<|startoftext|>"], ids["<|endoftext|>"]
+    texts = ["A b", "a" * 40]
+    tokens, mask = backbone.tokenizer(texts)
+    assert tokens[0].tolist() == [start, ids["a</w>"], ids["b</w>"], *[end] * 9]
+    assert mask[0].tolist() == [1] * 4 + [0] * 8
+    assert (tokens[1, 0], tokens[1, -1], mask[1].sum()) == (start, end, backbone.text.context_length)
+
+
 def test_hf_folder_with_pickles_only_is_refused(tmp_path):
     folder = save_hf_clip(tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

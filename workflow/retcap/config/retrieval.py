@@ -134,7 +134,7 @@ class RetrievalTraining(Section):
     )
     select_metric: str = key("R@10", "its mean over the sets selects the checkpoint and stops the run", "", SEED)
     load_best: bool = key(True, "keep the selected checkpoint; false: the last one", "", SEED)
-    keep_best_per_set: bool = key(True, "keep the best checkpoint of each set too, in models/best-per-set/")
+    keep_best_per_set: bool = key(True, "keep the best checkpoint of the mean and of each set in models/best-per-set/")
     patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")

@@ -225,11 +225,11 @@ def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _gather_best(selection: Selection, folder: Path) -> None:
-    """The best model of each set with its score; equal ones share their files, with each other and with the output."""
+    """The best model of the macro mean and of each set, with its score; equal ones share their files."""
     folder.mkdir()
     for name in selection.metrics:
         kept = selection.folder / name
-        if name != MACRO and kept.is_dir():
+        if kept.is_dir():
             copy_linked(kept, folder / name)
             shutil.copy(kept / SCORE, folder / name)
 
