@@ -19,7 +19,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
-from retcap.retriever import collator, data, loss, sampler, tokens, trainer, training
+from retcap.retriever import collator, data, loss, sampler, tokens, torchrun, trainer, training
 from retcap.retriever.model import RetrieverModel
 from retcap.retriever.selection import Pace, should_stop
 from retcap.retriever.validation import Validation
@@ -422,5 +422,5 @@ def test_errors_of_a_child_are_shown(caplog):
         pytest.raises(RuntimeError, match=r"exit status 3. Its last lines:\nsecond line"),
         caplog.at_level(logging.INFO),
     ):
-        training._follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"])
+        torchrun.follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"])
     assert "second line" in caplog.text

@@ -1,4 +1,7 @@
-"""A training killed in the middle of an epoch, started again by the same command, ends with the same weights."""
+"""A training killed in the middle of an epoch, started again by the same command, ends with the same weights.
+
+Once under Snakemake, once on two ranks under torchrun.
+"""
 
 import os
 import re
@@ -7,14 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from ret_world import job, tiny_model, write_world
 from retcap import plugins
+from retcap.retriever import training
 
 ROOT = Path(__file__).parents[1]
 MODEL = Path("results/demo/models/ret2")
@@ -129,3 +136,37 @@ def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
         resumed["logit_scale"],
         load_file(checkout / "results/demo/models/untrained-ret2/model.safetensors")["logit_scale"],
     )
+
+
+@pytest.mark.slow
+def test_a_killed_torchrun_ends_and_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Only the job's own process is killed: torchrun and its ranks must not live on and keep the folder locked."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    world, initial = write_world(tmp_path / "world"), tiny_model(tmp_path)
+    options = {"per_device_batch_size": 4, "epochs": 6, "load_best": False, "patience": None}
+    killed, whole = (job(world, initial, tmp_path / name, **options) for name in ("killed", "whole"))
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode(killed))
+    code = (
+        "import sys, msgspec\nfrom pathlib import Path\nfrom retcap.retriever import training\n"
+        "job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=training.TrainingJob)\ntraining.launch(job, 2)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "job.json")], env=environment, **quiet)
+    wait_until(lambda: (tmp_path / "killed/checkpoint-4/trainer_state.json").exists() or parent.poll() is not None)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) >= 3  # torchrun and two ranks
+    parent.kill()
+    wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    assert not Path(killed.output).exists()
+    for one in (killed, whole):
+        training.launch(one, gpus=2)
+    resumed, uninterrupted = (load_file(Path(one.output) / "model.safetensors") for one in (killed, whole))
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

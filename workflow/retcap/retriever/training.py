@@ -13,9 +13,7 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,8 +25,7 @@ import msgspec
 import torch.distributed as dist
 from transformers import TrainerState, TrainingArguments
 
-import retcap
-from retcap.retriever import gather, tokens
+from retcap.retriever import gather, tokens, torchrun
 from retcap.retriever.collator import Collator
 from retcap.retriever.data import TrainingRows, prepare
 from retcap.retriever.sampler import BatchesOfRank
@@ -49,29 +46,8 @@ def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
     file = scratch / "job.json"
     file.write_bytes(msgspec.json.encode(job))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    _follow([*command, "-m", "retcap.retriever.training", str(file)])
+    torchrun.follow([*command, "-m", "retcap.retriever.training", str(file)])
     return json.loads((scratch / "curves.json").read_text())
-
-
-def _follow(command: list[str]) -> None:
-    """Run a command, put what it prints into the log, and end it with this process, its own children included."""
-    paths = [str(Path(retcap.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    environment.setdefault("OMP_NUM_THREADS", "1")  # torchrun would set it too, with a warning
-    last: deque[str] = deque(maxlen=20)
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                last.append(line.rstrip())
-                log.info("%s", last[-1])
-        except BaseException:
-            child.terminate()  # torchrun passes it on to the ranks; a kill would leave them behind
-            raise
-    if child.returncode:
-        raise RuntimeError(f"Training ended with exit status {child.returncode}. Its last lines:\n" + "\n".join(last))
 
 
 def run(job: TrainingJob) -> dict[str, Any]:
