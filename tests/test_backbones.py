@@ -8,7 +8,7 @@ import torch
 
 from retcap import plugins
 from retcap.backbones._tower import ImageInput, count_parameters
-from tiny_backbones import image_caption_pairs, save_hf_clip, save_open_clip
+from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
 
 B = 3
 TEXTS = ["a red disc", "a blue square and a ring", ""]
@@ -200,20 +200,19 @@ def test_gradient_checkpointing_gives_the_same_gradients(hf_folder, tmp_path):
                 torch.testing.assert_close(plain, checkpointed)
 
 
-def test_published_parameter_counts():
-    """TinyCLIP-61M/32: 61.41M vision, 53.97M text of which 25.3M token embedding; 115.38M in all, not 90M."""
-    from transformers import CLIPConfig, CLIPModel
+@pytest.mark.parametrize(
+    ("name", "vision", "text", "total"),
+    [("tinyclip", 61_411_200, 53_970_944, 115_382_145), ("vit_b32", 87_849_216, 63_428_096, 151_277_313)],
+)
+def test_published_parameter_counts(name, vision, text, total):
+    """Whole towers with their projections; the total has the temperature too.
 
-    from retcap.backbones._hf_towers import towers
-
-    text = {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "intermediate_size": 2048}
-    vision = {"hidden_size": 640, "num_hidden_layers": 12, "num_attention_heads": 10, "intermediate_size": 2560}
-    with torch.device("meta"):
-        config = CLIPConfig(text_config=text, vision_config=vision | {"patch_size": 32}, projection_dim=512)
-        text_tower, vision_tower = towers(CLIPModel(config))
-    assert count_parameters(vision_tower) == 61_411_200
-    assert count_parameters(text_tower) == 53_970_944
-    assert text_tower.text_model.embeddings.token_embedding.weight.numel() == 49_408 * 512
+    TinyCLIP's name says 61M and 29M: the 29M leave out the 25.3M of the token embedding, so it has 115.4M and not 90M.
+    """
+    embedding = 49_408 * 512
+    expected = {"text": text, "text_token_embedding": embedding, "vision": vision, "total": total}
+    assert meta_backbone(name).parameter_counts() == expected
+    assert text + vision + 1 == total
 
 
 def test_backbone_counts_add_up(hf_folder):
@@ -254,6 +253,56 @@ def test_missing_hf_weights_are_an_error_not_random_weights(tmp_path):
     del state["text_model.encoder.layers.4.mlp.fc1.bias"]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"1 parameters have no weights.*layers.4.mlp.fc1.bias"):
+        load("clip_hf", folder)
+
+
+def test_hub_weights_without_a_revision_are_warned_about(hf_folder, monkeypatch, caplog):
+    import huggingface_hub
+    from transformers import CLIPConfig
+
+    def offline(*_, **__):
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(CLIPConfig, "get_config_dict", offline)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    warned = []
+    for plugin in ("clip_hf", "clip_open_clip"):
+        for revision in (None, "0123abc"):
+            caplog.clear()
+            with pytest.raises(ConnectionError):
+                plugins.load("backbones", plugin).load("owner/name", revision=revision)
+            warned.append("owner/name is loaded without a revision" in caplog.text)
+    assert warned == [True, False, True, False]
+    monkeypatch.undo()
+    caplog.clear()
+    load("clip_hf", hf_folder)
+    assert "revision" not in caplog.text  # a folder has none
+
+
+def test_tokenizer_json_alone_is_enough(tmp_path):
+    """TinyCLIP's repository has no other tokenizer file; the end token pads, as in OpenAI's vocabulary."""
+    from transformers import CLIPTokenizer
+
+    signs = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    ids = {sign: place for place, sign in enumerate([*signs, "<|startoftext|>", "<|endoftext|>"])}
+    folder = save_hf_clip(tmp_path, eos_token_id=2)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    CLIPTokenizer(vocab=ids, merges=[]).save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "tokenizer/tokenizer.json").rename(folder / "tokenizer.json")
+    backbone = load("clip_hf", folder)
+    start, end = ids["<|startoftext|>"], ids["<|endoftext|>"]
+    texts = ["A b", "a" * 40]
+    tokens, mask = backbone.tokenizer(texts)
+    assert tokens[0].tolist() == [start, ids["a</w>"], ids["b</w>"], *[end] * 9]
+    assert mask[0].tolist() == [1] * 4 + [0] * 8
+    assert (tokens[1, 0], tokens[1, -1], mask[1].sum()) == (start, end, backbone.text.context_length)
+
+
+def test_hf_folder_with_pickles_only_is_refused(tmp_path):
+    folder = save_hf_clip(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"revision main: no model.safetensors. Pickled weights are never read"):
         load("clip_hf", folder)
 
 

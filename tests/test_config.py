@@ -98,6 +98,38 @@ def test_the_metric_that_selects_is_one_of_those_evaluated():
     assert resolve(raw(retrieval={"training": given}))["retrieval"]["training"]["eval_k"] == [3, 20]
 
 
+def test_settings_of_a_retriever_are_checked_before_anything_runs():
+    for changes, words in [
+        ({"cell": {"hiden_size": 3}}, r"retrievers.r: Retriever settings: .*unknown field `hiden_size`"),
+        ({"cell": {"hidden_size": 7}}, r"retrievers.r: .*hidden_size 7 must be even"),
+        ({"layer_strategy": "explicit"}, r"retrievers.r: .*'explicit' needs the lists"),
+        ({"layer_strategy": "eech"}, r"layer_strategy 'eech' must be one of auto, explicit, clip_vit_b"),
+        ({"backbone": "x"}, r"retrievers.r.backbone: no backbone is named `x`. Known: tiny"),
+    ]:
+        with pytest.raises(ConfigError, match=words):
+            resolve(raw(retrieval={"retrievers": {"r": {"backbone": "tiny", **changes}}}))
+
+
+def test_the_full_study_has_the_settings_of_the_study_it_reproduces():
+    read = {
+        name: yaml.safe_load((config_files.FOLDER / f"{name}.yaml").read_text()) for name in ("m2kr", "m2kr-balanced")
+    }
+    training = read["m2kr"]["retrieval"]["training"]
+    expected = {
+        "epochs": 20, "per_device_batch_size": 64, "gradient_accumulation": 1, "learning_rate": "5e-5",
+        "warmup_ratio": 0.1, "scheduler": "cosine", "bf16": True, "tf32": True, "patience": 3, "threshold": 0.001,
+        "select_metric": "R@10", "load_best": True,
+    }  # fmt: skip
+    assert {name: training[name] for name in expected} == expected
+    weights = {name: one["weight"] for name, one in read["m2kr"]["retrieval"]["datasets"].items()}
+    assert weights == dict.fromkeys(("m2kr_oven", "m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa"), 1.0)
+    balanced = {name: one["weight"] for name, one in read["m2kr-balanced"]["retrieval"]["datasets"].items()}
+    assert balanced == {"m2kr_evqa": 2.0, "m2kr_infoseek": 0.148, "m2kr_okvqa": 9.0}
+    backbones = read["m2kr"]["retrieval"]["backbones"]
+    assert backbones.pop("tiny") is None
+    assert all(len(one["revision"]) == 40 for one in backbones.values())
+
+
 @pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
 def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
     with pytest.raises(ConfigError, match="experiment: string should match pattern"):

@@ -1,5 +1,6 @@
 """Plugins are found by file name, and finding them imports nothing heavy."""
 
+import inspect
 import subprocess
 import sys
 
@@ -7,9 +8,9 @@ import msgspec
 import pytest
 
 from retcap import plugins
-from retcap.records import CaptionerCard, DatasetCard, MetricCard
+from retcap.records import BackboneCard, CaptionerCard, DatasetCard, MetricCard
 
-CARDS = {"captioners": CaptionerCard, "datasets": DatasetCard, "metrics": MetricCard}
+CARDS = {"backbones": BackboneCard, "captioners": CaptionerCard, "datasets": DatasetCard, "metrics": MetricCard}
 EXPECTED = {"captioners": 2, "datasets": 7, "metrics": 10, "backbones": 2}  # a new plugin raises its number
 HEAVY = ("torch", "transformers", "pandas", "numpy", "pyarrow", "PIL", "open_clip", "faiss", "sacrebleu", "altair")
 
@@ -28,11 +29,17 @@ def test_every_plugin_keeps_the_contract(kind: str, name: str):
     module = plugins.load(kind, name)
     assert module.__doc__, f"{plugins.path(kind, name)} needs a docstring"
     assert module is plugins.load(kind, name)
-    if kind in CARDS:
-        assert isinstance(module.CARD, CARDS[kind])
-        assert module.CARD.name == name
-        for field, value in msgspec.structs.asdict(module.CARD).items():
-            assert value != "" or field == "notes", f"{name}: field {field} of the card is empty"
+    assert isinstance(module.CARD, CARDS[kind])
+    assert module.CARD.name == name
+    for field, value in msgspec.structs.asdict(module.CARD).items():
+        assert value not in ("", ()) or field == "notes", f"{name}: field {field} of the card is empty"
+
+
+@pytest.mark.parametrize("name", plugins.names("backbones"))
+def test_every_backbone_loads_and_builds_by_the_same_call(name: str):
+    module = plugins.load("backbones", name)
+    assert list(inspect.signature(module.load).parameters) == ["source", "revision"]
+    assert list(inspect.signature(module.build).parameters) == ["spec", "tokenizer_source"]
 
 
 def test_loading_all_plugins_and_the_rule_helpers_imports_nothing_heavy():

@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from retcap import plugins
-from retcap.backbones._tower import Tokenizer
 from retcap.retriever import cached_gradient
 from retcap.retriever import config as settings
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.model import RetrieverModel
-from tiny_backbones import save_hf_clip, save_open_clip
+from tiny_backbones import meta_backbone, save_hf_clip, save_open_clip
 
 B = 4
 TEXTS = ["a red disc", "", "a blue square and a ring", "a ring"]
@@ -58,6 +57,45 @@ def test_vectors_are_unit_and_of_the_output_size(folders, plugin):
     tokens = make(folders, plugin, pooling="none").encode("passage", **inputs(model))
     assert tokens.shape == (B, 3, 12)
     torch.testing.assert_close(tokens.norm(dim=2), torch.ones(B, 3))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("pooling", "global_features"),
+    [("mean", False), ("first", False), ("none", False), ("mean", True), ("first", True)],
+)
+def test_head_of_the_encoder_by_hand(folders, plugin, pooling, global_features):
+    """unit(W (pool(h) + m_t g_t(text) + m_v g_v(image))): h is the state after the last step, g the global features."""
+    model = make(folders, plugin, pooling=pooling, global_features=global_features, late_proj_output_size=5).eval()
+    encoder, given, states = model.query_model, inputs(model), []
+    encoder.ret_cell.register_forward_hook(lambda _cell, _args, state: states.append(state))
+    vectors = model.query(**given)
+    assert len(states) == 3
+    pooled = {"mean": states[-1].mean(dim=1), "first": states[-1][:, 0], "none": states[-1]}[pooling]
+    if global_features:
+        text = model.tower("query", "text")(given["input_ids"], given["attention_mask"], layers=()).pooled
+        image = model.tower("query", "vision")(given["pixel_values"], layers=()).pooled
+        pooled = pooled + given["text_mask"][:, None] * encoder.text_global(text)
+        pooled = pooled + given["image_mask"][:, None] * encoder.vision_global(image)
+    projected = pooled @ encoder.late_proj.weight.T
+    expected = projected / projected.square().sum(dim=-1, keepdim=True).sqrt()
+    torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)  # other batch sizes in the towers
+
+
+@torch.no_grad()
+def test_steps_read_their_layers_through_their_adapters(folders):
+    """Step j sees adapter j of the j-th layer asked for, in the order asked for."""
+    chosen = {"text_layers": (4, 1), "vision_layers": (0, 5)}
+    model = make(folders, layer_strategy="explicit", **chosen).eval()
+    given, seen = inputs(model), []
+    model.query_model.ret_cell.register_forward_pre_hook(lambda _cell, args: seen.append(args[1:]))
+    every = model.tower("query", "text")(given["input_ids"], given["attention_mask"], pooled=False).hidden
+    model.query(**(given | {"text_mask": None, "image_mask": None}))
+    assert len(seen) == 2
+    for step, (text, vision) in enumerate(seen):
+        expected = model.query_model.text_adapter[step](every[chosen["text_layers"][step]])
+        torch.testing.assert_close(text.states, expected, atol=1e-5, rtol=0)
+        assert vision.states.shape == (B, 5, SMALL["hidden_size"])
 
 
 @pytest.mark.parametrize("global_features", [False, True])
@@ -273,41 +311,30 @@ def test_parameter_counts_add_up(folders, plugin):
     assert single["global"] == 0
 
 
-class NoTokenizer(Tokenizer):
-    context_length = 77
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [("tinyclip", {"text": (2, 5, 8), "vision": (3, 7, 11)}), ("vit_b32", {"text": (3, 7, 11), "vision": (3, 7, 11)})],
+)
+def test_retrievers_on_real_backbones_have_the_size_stated(name, layers):
+    """At d = 1024 and k = 32: 25.2M in the cell, 3.55M in TinyCLIP's adapters; 143.5M in all, backbones being 115.4M.
 
-    def __call__(self, texts):
-        raise NotImplementedError
-
-    def save(self, folder):
-        raise NotImplementedError
-
-
-def test_tinyclip_retriever_has_the_size_stated(tmp_path):
-    """At d = 1024 and k = 32 the cell has 25.2M parameters and the adapters of TinyCLIP's three steps 3.55M."""
-    from transformers import CLIPConfig, CLIPModel
-
-    from retcap.backbones._hf_towers import towers
-    from retcap.backbones._tower import Backbone, ImageInput
-
-    text = {"hidden_size": 512, "num_hidden_layers": 9, "num_attention_heads": 8, "intermediate_size": 2048}
-    vision = {"hidden_size": 640, "num_hidden_layers": 12, "num_attention_heads": 10, "intermediate_size": 2560}
+    The towers lose what no step reads: each its final norm and its projection to the joint space.
+    """
+    whole = meta_backbone(name).parameter_counts()
     with torch.device("meta"):
-        config = CLIPConfig(text_config=text, vision_config=vision | {"patch_size": 32}, projection_dim=512)
-        text_tower, vision_tower = towers(CLIPModel(config))
-        parts = {
-            "plugin": "clip_hf",
-            "spec": {},
-            "tokenizer": NoTokenizer(),
-            "image": ImageInput(224),
-            "logit_scale": 4.6,
-        }
-        model = RetrieverModel(ReTConfig(), Backbone(text=text_tower, vision=vision_tower, **parts))
-    counts = model.parameter_counts()
-    assert model.layers == {"text": (2, 5, 8), "vision": (3, 7, 11)}
-    assert counts["adapters"] == 3 * (512 + 640 + 2) * 1024
-    assert counts["cell"] == pytest.approx(25.2e6, rel=2e-3)
-    assert counts["text"] == 53_970_944 - 2 * 512 - 512 * 512  # without final norm and projection
+        model = RetrieverModel(ReTConfig(), meta_backbone(name))
+    counts, d = model.parameter_counts(), 1024
+    text, vision = (model.tower("query", tower).widths[-1] for tower in ("text", "vision"))
+    assert model.layers == layers
+    assert counts["text"] == whole["text"] - 2 * text - text * 512
+    assert counts["vision"] == whole["vision"] - 2 * vision - vision * 512
+    assert counts["adapters"] == 3 * (text + vision + 2) * d
+    assert counts["cell"] == 24 * d * d + 21 * d + 32 * d
+    parts = ("text", "vision", "adapters", "cell", "late_proj", "global")
+    assert counts["total"] == sum(counts[part] for part in parts) + 1  # 1: the temperature
+    assert counts["trainable"] == counts["total"]
+    if name == "tinyclip":
+        assert counts["total"] == pytest.approx(143.5e6, rel=1e-3)
 
 
 def test_low_precision_follows_full_precision(folders, plugin):
@@ -341,6 +368,12 @@ def test_config_errors_come_together():
     assert str(error.value).count("\n  - ") == 4
     with pytest.raises(ValueError, match="global_features needs one vector"):
         ReTConfig(global_features=True, pooling="none")
+    with pytest.raises(ValueError, match="'explicit' needs the lists text_layers and vision_layers"):
+        ReTConfig(layer_strategy="explicit", text_layers=(1,))
+    with pytest.raises(ValueError, match="'explicit' only, not 'auto'"):
+        ReTConfig(vision_layers=(1,))
+    with pytest.raises(ValueError, match="differ in length"):
+        ReTConfig(layer_strategy="explicit", text_layers=(1,), vision_layers=(1, 2))
     with pytest.raises(ValueError, match="not a multiple of its 5 heads"):
         ReTConfig(hidden_size=12, num_queries=3, num_heads=5)
 

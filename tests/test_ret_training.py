@@ -1,5 +1,6 @@
 """Training data, sampling order, pace, and whole runs: curves, selection, resuming after SIGKILL to the same bits."""
 
+import itertools
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
-from retcap.retriever import loss, trainer, training
+from retcap.retriever import collator, data, loss, sampler, tokens, torchrun, trainer, training
 from retcap.retriever.model import RetrieverModel
 from retcap.retriever.selection import Pace, should_stop
 from retcap.retriever.validation import Validation
@@ -237,8 +238,8 @@ def test_best_weights_of_each_set_are_kept_once(world, initial, tmp_path, monkey
         "one": (0.4, 4),
         "two": (0.9, 2),
     }
-    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["one", "two"]
-    for name, evaluation in (("one", 1), ("two", 0)):
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["macro", "one", "two"]
+    for name, evaluation in (("macro", 0), ("one", 1), ("two", 0)):
         kept = weights(tmp_path / "best" / name)
         assert kept
         assert all(torch.equal(kept[key], at_evaluation[evaluation][key]) for key in kept)
@@ -255,7 +256,7 @@ def test_a_set_without_text_answers_has_no_best_by_pr(world, initial, tmp_path, 
     options = {"validation": both, "max_steps": 2, "select_metric": "PR@5", "best_output": str(tmp_path / "best")}
     curves = training.launch(job(world, initial, tmp_path / "scratch", **options))
     assert set(curves["best"]) == {"macro", "two"}
-    assert [path.name for path in (tmp_path / "best").iterdir()] == ["two"]
+    assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["macro", "two"]
 
 
 def test_max_steps_leaves_the_schedule_alone(world, initial, tmp_path):
@@ -289,6 +290,34 @@ def test_cached_gradients_train_like_plain_ones(world, tmp_path):
         # Adam's first steps have the size of the learning rate whatever the gradient: rounding of tiny gradients shows
         assert torch.allclose(first[name], second[name], atol=2e-5), name
     assert any((first[name] - start[name]).abs().max() > 1e-4 for name in first)
+
+
+def test_accumulated_gradients_are_the_mean_over_the_batches(world, tmp_path, monkeypatch):
+    """Two batches of 4 per step: negatives stay within a batch, and no batch counts more than the other."""
+    initial = tiny_model(tmp_path, dropout_p=0.0, attention_dropout=0.0)
+    found = {}
+
+    def collect(self, args, state, control, model, **_):
+        found.update({name: p.grad.clone() for name, p in model.retriever.named_parameters() if p.grad is not None})
+
+    monkeypatch.setattr(Pace, "on_pre_optimizer_step", collect)
+    options = {"per_device_batch_size": 4, "gradient_accumulation": 2, "max_gradient_norm": 1e9, "max_steps": 1}
+    one = job(world, initial, tmp_path / "scratch", validation=[], log_steps=1, **options)
+    curves = training.launch(one)
+
+    model = RetrieverModel.from_pretrained(initial).train()
+    sets, _ = data.prepare(one.train, tmp_path / "again", model.tokenizer)
+    rows, collate = data.TrainingRows(sets, one.seed), collator.Collator(tokens.padding_id(model.tokenizer))
+    batches = sampler.BatchesOfRank([len(sets[0])], [1.0], 4, seed=one.seed)
+    pair, values = trainer.PairModel(model), []
+    for keys in itertools.islice(batches, 2):
+        batch = collate([rows[key] for key in keys])
+        values.append(loss.contrastive_loss(*pair(batch["query"], batch["passage"]), batch["codes"]) / 2)
+    sum(values).backward()
+    assert curves["train"][0]["loss"] == pytest.approx(float(sum(values)), rel=1e-5)
+    assert found.keys() == {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_frozen_towers_stay(world, tmp_path):
@@ -394,13 +423,13 @@ def test_errors_of_a_child_are_shown(caplog):
         pytest.raises(RuntimeError, match=r"exit status 3. Its last lines:\nsecond line"),
         caplog.at_level(logging.INFO),
     ):
-        training._follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"], "x")
+        torchrun.follow([sys.executable, "-c", "print('second line', flush=True); raise SystemExit(3)"], "x")
     assert "second line" in caplog.text
 
 
 def test_the_terminal_follows_a_child_by_its_label(capfd):
     said = "print('training a: 3/9 steps'); print('a library talks')"
-    training._follow([sys.executable, "-c", said], "training a")
+    torchrun.follow([sys.executable, "-c", said], "training a")
     assert capfd.readouterr().err == "training a: 3/9 steps\n"
 
 

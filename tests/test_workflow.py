@@ -69,8 +69,8 @@ def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = planned(done.stdout + done.stderr)
     assert jobs["download_m2kr"] == 14
-    assert jobs["train_retriever"] == 2
-    assert jobs["embed_retrieval"] == 4 * 7 * 4  # shards, systems, data sets
+    assert jobs["train_retriever"] == 4  # two backbones, two layer strategies
+    assert jobs["embed_retrieval"] == 4 * 11 * 4  # shards, systems, data sets
     assert "build_m2kr_world" not in jobs
 
 

@@ -70,6 +70,45 @@ def _pair(rng: np.random.Generator) -> tuple[str, str]:
     return str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
 
 
+# wkcn/TinyCLIP, src/open_clip/model_configs/TinyCLIP-ViT-61M-32-Text-29M.json; openai/clip-vit-base-patch32
+REAL_SIZES = {  # width, layers, heads
+    "tinyclip": {"text": (512, 9, 8), "vision": (640, 12, 10)},
+    "vit_b32": {"text": (512, 12, 8), "vision": (768, 12, 12)},
+}
+
+
+def meta_backbone(name: str):
+    """A real architecture without weights, on torch's meta device: for counting."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    from retcap.backbones._hf_towers import towers
+    from retcap.backbones._tower import Backbone, ImageInput, Tokenizer
+
+    class NoTokenizer(Tokenizer):
+        context_length = 77
+
+        def __call__(self, texts):
+            raise NotImplementedError
+
+        def save(self, folder):
+            raise NotImplementedError
+
+    parts = {}
+    for tower, (width, layers, heads) in REAL_SIZES[name].items():
+        parts[f"{tower}_config"] = {
+            "hidden_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": 4 * width,
+        }
+    parts["vision_config"]["patch_size"] = 32
+    with torch.device("meta"):
+        text, vision = towers(CLIPModel(CLIPConfig(**parts, projection_dim=512)))
+        spec = {"plugin": "clip_hf", "spec": {}, "tokenizer": NoTokenizer(), "image": ImageInput(224)}
+        return Backbone(text=text, vision=vision, logit_scale=4.6, **spec)
+
+
 def save_hf_clip(folder: Path, *, eos_token_id: int | None = None, hidden_act: str = "gelu", seed: int = 0) -> Path:
     """A random transformers CLIP: text 5 x 16 of context 12, vision 6 x 24 on 16 px in 4 patches, joint 10."""
     import torch

@@ -36,6 +36,20 @@ class CaptionerCard(msgspec.Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
 
 
+class BackboneCard(msgspec.Struct, frozen=True, kw_only=True):
+    """Which CLIP checkpoints a backbone reads, and what their layers are."""
+
+    name: str
+    title: str
+    library: str  # package and class that hold the towers
+    sources: str  # what `load` takes, in words
+    image_layers: str  # what counts as a layer of the image tower
+    text_layers: str
+    examples: tuple[str, ...]  # hub ids, or names with their tag
+    licence: str
+    notes: str = ""
+
+
 class MetricCard(msgspec.Struct, frozen=True, kw_only=True):
     """What a metric measures: unit, direction, bounds and the source of its formula."""
 

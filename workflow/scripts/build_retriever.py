@@ -14,8 +14,9 @@ with job.start(snakemake) as run:
     chosen, params = snakemake.params.backbone, snakemake.params
     source = snakemake.input.get("backbone") or chosen["checkpoint"]
     towers = plugins.load("backbones", chosen["plugin"]).load(source, revision=chosen["revision"])
+    whole = {f"backbone_{part}": count for part, count in towers.parameter_counts().items()}  # `build` cuts them
     frozen = {f"{tower}_frozen": True for tower in params.freeze}
     settings = config.from_mapping({"layer_strategy": params.layer_strategy, **params.cell, **frozen})
     model = RetrieverModel.build(settings, towers, seed=params.seed)
     model.save_pretrained(run.out.model)
-    run.out.parameters.write_text(json.dumps(model.parameter_counts()), encoding="utf-8")
+    run.out.parameters.write_text(json.dumps(model.parameter_counts() | whole), encoding="utf-8")

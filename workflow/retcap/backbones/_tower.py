@@ -4,6 +4,7 @@ Letters: B batch, T tokens of a text, P visual tokens of an image, E joint embed
 block j puts out *before* any final norm (`hidden_states[1:]` in transformers; the embedding output is not counted).
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
+
+log = logging.getLogger(__name__)
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's training images, RGB in 0..1 (openai/CLIP, clip.py)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -161,6 +164,15 @@ class Backbone(nn.Module):
         )
         total = count_parameters(self)
         return {"text": text, "text_token_embedding": embedding, "vision": vision, "total": total}
+
+
+def warn_unpinned(source: str | Path, revision: str | None) -> None:
+    """Log a warning if the weights come from a hub without a fixed revision."""
+    if revision is None and not Path(source).is_dir():
+        log.warning(
+            "%s is loaded without a revision, so it may change under you. Set `revision` of its backbone to a commit.",
+            source,
+        )
 
 
 def count_parameters(module: nn.Module, trainable_only: bool = False) -> int:

@@ -1,11 +1,5 @@
 """CLIP as transformers stores it: OpenAI CLIP, TinyCLIP, LAION exports.
 
-name: clip_hf
-library: transformers, class CLIPModel
-examples: wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M, openai/clip-vit-base-patch32
-licence: of the checkpoint
-source: folder with config.json and safetensors, or hub id with a pinned revision
-
 The activation is read from `hidden_act` in config.json (TinyCLIP was trained with plain GELU, OpenAI CLIP with
 QuickGELU); it is never assumed.
 """
@@ -15,6 +9,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap.records import BackboneCard
+
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
@@ -22,20 +18,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CARD = BackboneCard(
+    name="clip_hf",
+    title="CLIP of transformers",
+    library="transformers, CLIPModel",
+    sources="folder with config.json and safetensors, or hub id with a revision (commit, tag or branch)",
+    image_layers="transformer blocks, before the final norm",
+    text_layers="transformer blocks, before the final norm",
+    examples=("wkcn/TinyCLIP-ViT-61M-32-Text-29M-LAION400M", "openai/clip-vit-base-patch32"),
+    licence="of the checkpoint: TinyCLIP is MIT, and so is OpenAI's code",
+    notes="The activation is that of config.json; end-token pooling is the library's.",
+)
+
 
 def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
     """Both towers with weights from a local folder or a hub id (+ revision: commit, tag or branch)."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
+    from retcap.backbones._tower import warn_unpinned
+
+    warn_unpinned(source, revision)
     config = CLIPConfig.get_config_dict(source, revision=revision)[0]
     if config.get("model_type") != "clip":
         raise ValueError(
             f"{source}: config.json says model_type {config.get('model_type')!r}, this backbone reads 'clip'. "
             "Weights of open_clip load with the backbone `clip_open_clip`."
         )
-    loaded: Any = CLIPModel.from_pretrained(
-        source, revision=revision or "main", use_safetensors=True, dtype="float32", output_loading_info=True
-    )
+    try:
+        loaded: Any = CLIPModel.from_pretrained(
+            source, revision=revision or "main", use_safetensors=True, dtype="float32", output_loading_info=True
+        )
+    except OSError as error:
+        if "safetensors" not in str(error):
+            raise
+        raise FileNotFoundError(
+            f"{source}, revision {revision or 'main'}: no model.safetensors. Pickled weights are never read: "
+            "name a revision that has it, or a folder with a converted copy."
+        ) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:  # transformers fills them with random numbers and only warns

@@ -1,22 +1,26 @@
-"""CLIP as open_clip stores it: local-dir folders, hub repositories with open_clip_config.json, named models.
-
-name: clip_open_clip
-library: open_clip_torch
-examples: a folder written by `retriever.tiny_clip`, `laion/CLIP-ViT-B-32-laion2B-s34B-b79K`, `RN50` with tag `openai`
-licence: of the checkpoint
-source: folder with open_clip_config.json and open_clip_model.safetensors, or hub id with revision, or model name with
-    the pretrained tag as revision
-
-Image towers: ViT (layers = blocks) and ModifiedResNet (layers = its four stages).
-"""
+"""CLIP as open_clip stores it: local-dir folders, hub repositories with open_clip_config.json, named models."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap.records import BackboneCard
+
 if TYPE_CHECKING:
     from retcap.backbones._tower import Backbone
 
+CARD = BackboneCard(
+    name="clip_open_clip",
+    title="CLIP of open_clip",
+    library="open_clip_torch, CLIP and CustomTextCLIP",
+    sources="folder with open_clip_config.json and open_clip_model.safetensors, hub id with a revision (commit), or "
+    "model name with the tag of its weights as revision",
+    image_layers="blocks of a VisionTransformer, or the four stages of a ModifiedResNet",
+    text_layers="blocks of the causal transformer, before the final norm",
+    examples=("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "RN50-quickgelu with tag openai"),
+    licence="of the checkpoint: LAION's is MIT",
+    notes="timm image towers and Hugging Face text towers give no hidden states here and are refused.",
+)
 HUB_FILES = ("*.json", "*.txt", "*.model", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 
 
@@ -50,6 +54,9 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path | None, str,
     if "/" in str(source):
         from huggingface_hub import snapshot_download
 
+        from retcap.backbones._tower import warn_unpinned
+
+        warn_unpinned(source, revision)
         folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=list(HUB_FILES)))
         return folder, f"local-dir:{folder}", None
     if revision is None:

@@ -15,6 +15,7 @@ from retcap.config.parts import (
     Section,
     key,
 )
+from retcap.retriever.config import from_mapping
 
 SEED = "the TinyCLIP-ReT-2 study"
 WORLD = "results/data/m2kr_world/"
@@ -90,6 +91,14 @@ class RetrieverChoice(Section):
     layer_strategy: str = key("auto", "`auto`: floor(L·j/3) − 1 for j = 1, 2, 3; `explicit`; or a ReT-1 name", "", SEED)
     cell: dict[str, Any] = key({}, "further fields of ReTConfig, such as hidden_size, num_queries, pooling")
 
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "RetrieverChoice":
+        try:
+            from_mapping({"layer_strategy": self.layer_strategy, **self.cell})
+        except ValueError as error:
+            raise ValueError(str(error).replace("\n  - ", " ")) from None  # one problem is one line here
+        return self
+
 
 class TinyClip(Section):
     """Contrastive pre-training of the small CLIP that serves the demo as backbone."""
@@ -125,7 +134,7 @@ class RetrievalTraining(Section):
     )
     select_metric: str = key("R@10", "its mean over the sets selects the checkpoint and stops the run", "", SEED)
     load_best: bool = key(True, "keep the selected checkpoint; false: the last one", "", SEED)
-    keep_best_per_set: bool = key(True, "keep the best checkpoint of each set too, in models/best-per-set/")
+    keep_best_per_set: bool = key(True, "keep the best checkpoint of the mean and of each set in models/best-per-set/")
     patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")

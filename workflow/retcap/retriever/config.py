@@ -66,6 +66,15 @@ class ReTConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             found.append(f"hidden_size {self.hidden_size} is not a multiple of its {self.heads} heads: set num_heads.")
         if self.layer_strategy not in STRATEGIES:
             found.append(f"layer_strategy {self.layer_strategy!r} must be one of {', '.join(STRATEGIES)}.")
+        listed = self.text_layers, self.vision_layers
+        if self.layer_strategy == "explicit" and None in listed:
+            found.append("layer_strategy 'explicit' needs the lists text_layers and vision_layers.")
+        if self.layer_strategy != "explicit" and listed != (None, None):
+            found.append(
+                f"text_layers and vision_layers go with layer_strategy 'explicit' only, not {self.layer_strategy!r}."
+            )
+        if None not in listed and len(self.text_layers or ()) != len(self.vision_layers or ()):
+            found.append(f"text_layers {self.text_layers} and vision_layers {self.vision_layers} differ in length.")
         if self.late_proj_output_size < 0:
             found.append(f"late_proj_output_size {self.late_proj_output_size} must be 0 (none) or positive.")
         if self.global_features and self.pooling == "none":
@@ -83,7 +92,8 @@ def from_mapping(values: dict[str, Any]) -> ReTConfig:
     try:
         return msgspec.convert(values, ReTConfig, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"Retriever settings: {error}. Keys are those of retcap.retriever.config.ReTConfig.") from None
+        text = str(error).rstrip(".")
+        raise ValueError(f"Retriever settings: {text}. Keys are those of retcap.retriever.config.ReTConfig.") from None
 
 
 def to_mapping(config: ReTConfig) -> dict[str, Any]:

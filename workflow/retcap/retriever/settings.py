@@ -22,7 +22,7 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     output: str
     seed: int
     label: str = "training"  # how progress lines begin
-    best_output: str | None = None  # folder for <set>/ with the best weights of each set and their score; None: no
+    best_output: str | None = None  # folder for macro/ and <set>/: best weights of the mean and of each set; None: no
     epochs: float = 20
     max_steps: int | None = None  # stop here even if the epochs are not over; the schedule does not change
     schedule_epochs: float | None = None  # length of warm-up and decay; None: `epochs`

@@ -13,9 +13,7 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,8 +25,7 @@ import msgspec
 import torch.distributed as dist
 from transformers import TrainerState, TrainingArguments
 
-import retcap
-from retcap.retriever import gather, tokens
+from retcap.retriever import gather, tokens, torchrun
 from retcap.retriever.collator import Collator
 from retcap.retriever.data import TrainingRows, prepare
 from retcap.retriever.narration import Narration
@@ -50,34 +47,8 @@ def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
     file = scratch / "job.json"
     file.write_bytes(msgspec.json.encode(job))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
-    _follow([*command, "-m", "retcap.retriever.training", str(file)], job.label)
+    torchrun.follow([*command, "-m", "retcap.retriever.training", str(file)], job.label)
     return json.loads((scratch / "curves.json").read_text())
-
-
-def _follow(command: list[str], label: str) -> None:
-    """Run a command, put what it prints into the log, and end it with this process, its own children included.
-
-    Lines that begin with the label tell how far the training is, and go to the terminal too.
-    """
-    paths = [str(Path(retcap.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    environment.setdefault("OMP_NUM_THREADS", "1")  # torchrun would set it too, with a warning
-    last: deque[str] = deque(maxlen=20)
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                last.append(line.rstrip())
-                log.info("%s", last[-1])
-                if line.startswith(f"{label}: "):
-                    print(last[-1], file=sys.stderr, flush=True)
-        except BaseException:
-            child.terminate()  # torchrun passes it on to the ranks; a kill would leave them behind
-            raise
-    if child.returncode:
-        raise RuntimeError(f"Training ended with exit status {child.returncode}. Its last lines:\n" + "\n".join(last))
 
 
 def run(job: TrainingJob) -> dict[str, Any]:
@@ -102,6 +73,8 @@ def run(job: TrainingJob) -> dict[str, Any]:
             log.info("%s is the end of the training; nothing to train", checkpoint)
             trainer._load_from_checkpoint(str(checkpoint))
         else:
+            if checkpoint:
+                log.info("going on from %s", checkpoint)
             seed_dropout(job.seed, gather.rank())
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
@@ -230,11 +203,11 @@ def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
 
 
 def _gather_best(selection: Selection, folder: Path) -> None:
-    """The best model of each set with its score; equal ones share their files, with each other and with the output."""
+    """The best model of the macro mean and of each set, with its score; equal ones share their files."""
     folder.mkdir()
     for name in selection.metrics:
         kept = selection.folder / name
-        if name != MACRO and kept.is_dir():
+        if kept.is_dir():
             copy_linked(kept, folder / name)
             shutil.copy(kept / SCORE, folder / name)
 
