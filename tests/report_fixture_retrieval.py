@@ -19,6 +19,22 @@ KS = [1, 2, 3, 5, 10, 50, 100]
 QUERIES, PASSAGES = 12, 20
 
 
+MISSING = {
+    "rows": 1234,
+    "with_image": 1200,
+    "missing": 37,
+    "share": 37 / 1200,
+    "reasons": {"image_broken": 6, "image_missing": 31},
+    "dropped": 37,
+    "kept": 1197,
+}
+MEASURED = {"k": 10, "build_s": 0.5, "search_s": 0.0625, "queries": 4321, "queries_per_s": 69136.0, "index_mb": 7.5}
+INDEXES = [
+    {"kind": "ivf_flat", "effort": 4, "options": "IVF15,Flat", "recall": 0.975, "corpus_size": 600} | MEASURED,
+    {"kind": "ivf_pq", "options": "IVF15,PQ16x8np", "corpus_size": 600, "skipped": "it learns 256 codes"},
+]
+
+
 def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.Image]) -> RetrievalInputs:
     """Four systems on four sets, training curves, example queries with pictures, `attack` in passages and answers."""
     folder.mkdir(parents=True)
@@ -38,15 +54,23 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
             "train": {"queries": 900, "repeated_query_ids": 0},
             "test": {"queries": 120, "repeated_query_ids": 12},
         },
+        "pairs": {
+            "train+test": {"query_ids": {"count": 3}, "images": {"count": 8}, "golds": {"count": 71}},
+            "valid+test": {"query_ids": {"count": 0}, "images": {"count": 0}, "golds": {"count": 72}},
+        },
         "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
         "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": f"as published {attack}"}],
     }
     card = {"rows": 5120, "null_texts": {"test": 3}}
+    sides = {side: MISSING | ({"left_empty": 1} if side == "passage" else {}) for side in ("query", "passage")}
+    missing = {"policy": "drop", "max_share": 0.5, "splits": {"train": sides, "test": sides}}
     return RetrievalInputs(
         results=[write_json(folder / f"{s}-{d}.json", result(s, d)) for s in LEVELS for d in SETS],
         curves={"trained": write_json(folder / "curves.json", _curves(rng))},
         cards={name: write_json(folder / f"{name}-card.json", card) for name in SETS},
         audits={"m2kr_evqa": write_json(folder / "audit.json", audit)},
+        images={name: write_json(folder / f"{name}-images.json", missing | {"dataset": name}) for name in SETS},
+        indexes={"m2kr_okvqa": write_json(folder / "indexes.json", INDEXES)},
         per_query={system: {name: _per_query(folder, system, name) for name in SETS} for system in LEVELS},
         parameters=write_json(folder / "parameters.json", parameters),
         queries={name: paths[0] for name, paths in tables.items()},

@@ -17,7 +17,7 @@ import pytest
 
 import report_fixture as fixture
 from retcap import report
-from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, pairs, palette, plots
+from retcap.report import CaptioningInputs, ReportInputs, RetrievalInputs, build_report, checks, pairs, palette, plots
 from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
 from retcap.report.scores import System
@@ -165,6 +165,31 @@ def test_retrieval_scores_and_published_rows(page):
     ]
     [floor] = [row for name, row in rows.items() if name.startswith("chance")]
     assert floor[1:3] == ["0.01", "9.30"]
+
+
+def test_missing_pictures_overlaps_and_indexes_are_shown(page):
+    sets = page.table("Test set", "queries", "share, %")
+    assert sets["m2kr_evqa"][-2:] == ["37 of 1\u202f200"] * 2
+    sides = page.table("Data set", "Policy", "Split")
+    assert sides["m2kr_oven"][1:4] == ["drop", "test", "passage"]  # the last row of the set
+    assert sides["m2kr_oven"][-1] == "6 image broken, 31 image missing"
+    overlaps = page.table("Data set", "Splits", "query ids")
+    assert overlaps["m2kr_evqa"][1:] == ["valid and test", "0", "0", "72"]
+    indexes = page.table("Test set", "Index", "effort")
+    assert indexes["m2kr_okvqa"][1:] == ["ivf pqIVF15,PQ16x8np", "left out: it learns 256 codes"]
+
+
+def test_leaks_are_told_from_overlaps_by_design():
+    report = {
+        "pairs": {"train+test": {"query_ids": {"count": 3}, "images": {"count": 8}, "golds": {"count": 71}}},
+        "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
+        "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": "as published"}],
+    }
+    table = checks.overlap_table({"a": report, "b": {"pairs": {"train+test": {"near_images": {"count": 1}}}}})
+    assert table["checks"] == ["query_ids", "images", "golds", "near_images"]
+    first, second = ([(cell["text"], cell["verdict"]) for cell in row["cells"]] for row in table["rows"])
+    assert first == [("3", "bad"), ("8", "known"), ("71", ""), ("–", "")]
+    assert second == [("–", "")] * 3 + [("1", "")]
 
 
 def test_gold_passages_are_marked(text):

@@ -45,6 +45,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={published: true}": PAGE | {"summarise_retrieval"},
     "retrieval={dialect: ret}": FOUND,
     "retrieval={search: {depth: 50}}": FOUND,
+    "retrieval={search: {approximate: []}}": FOUND,
     "retrieval={embedding: {batch_size: 7}}": EMBEDDED,
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
     "retrieval={training: {freeze: [text]}}": BUILT,

@@ -144,7 +144,9 @@ class Search(Section):
 
     depth: Positive = key(100, "distinct passages kept per query", "passages")
     memory_mb: Positive = key(1024, "budget of working memory", "MB")
-    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key([], "indexes to compare with the exact search")
+    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key(
+        ["ivf_flat", "ivf_pq", "hnsw"], "indexes to compare with the exact search; they change no score"
+    )
 
 
 class Pack(Section):

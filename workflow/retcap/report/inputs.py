@@ -38,6 +38,7 @@ class RetrievalInputs:
     cards: Mapping[str, Path] = field(default_factory=dict)  # data set -> card.json of the normalised data
     audits: Mapping[str, Path] = field(default_factory=dict)  # name -> JSON of `retcap.retrieval.audit`
     images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.screening`
+    indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search_approximate`
     per_query: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)  # system -> data set -> per-query parquet
     main: str | None = None  # the system that all others are compared with; None: the one with the best mean R@5
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}

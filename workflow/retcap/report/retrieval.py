@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import learning, pairs, passages, plots, published, wording
+from retcap.report import checks, learning, pairs, passages, plots, published, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
@@ -24,9 +24,12 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "datasets": datasets,
         "systems": systems,
         "data": data_table(results, datasets),
-        "images": {name: missing_images(read_json(path)) for name, path in inputs.images.items()},
+        "indexes": checks.index_rows({name: read_json(path) for name, path in inputs.indexes.items()}),
+        "main": inputs.main or best_system(results),
+        "images": {name: checks.missing_images(read_json(path)) for name, path in inputs.images.items()},
         "cards": {name: facts(read_json(path)) for name, path in inputs.cards.items()},
-        "audits": {name: audit(read_json(path)) for name, path in inputs.audits.items()},
+        "audits": {name: checks.audit(read_json(path)) for name, path in inputs.audits.items()},
+        "overlaps": checks.overlap_table({name: read_json(path) for name, path in inputs.audits.items()}),
         "training": {name: learning.curves(read_json(path), path) for name, path in inputs.curves.items()},
         "overview": overview(results, datasets, systems, inputs.show_published),
         "caveats": published.CAVEATS if inputs.show_published else [],
@@ -71,14 +74,6 @@ def data_table(results: Sequence[dict[str, Any]], datasets: Sequence[str]) -> li
     return [
         result | {"share": wording.percent((result.get("n_queries") or 0) / total) if total else ""} for result in first
     ]
-
-
-def missing_images(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Missing or broken pictures of one data set: of the test queries, of the passages, and what became of them."""
-    test = report["splits"]["test"]
-    cells = [wording.count(found["missing"]) + f" of {wording.count(found['with_image'])}" for found in test.values()]
-    rows = [(split, role, counts) for split, roles in report["splits"].items() for role, counts in roles.items()]
-    return {"policy": report["policy"], "cells": cells, "rows": rows}
 
 
 def overview(
@@ -160,14 +155,6 @@ def bounds_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def audit(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Findings of a leak audit, failures before leaks that are known and explained, and its other figures."""
-    findings = [dict(finding) | {"bad": True} for finding in report.get("failures") or []]
-    findings += [dict(finding) | {"bad": False} for finding in report.get("known_leaks") or []]
-    rest = {key: value for key, value in report.items() if key not in ("failures", "known_leaks", "pairs")}
-    return {"findings": findings, "judged": "failures" in report, "facts": facts(rest)}
 
 
 def best_system(results: Sequence[Mapping[str, Any]]) -> str | None:

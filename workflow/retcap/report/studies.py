@@ -36,6 +36,7 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
         cards={name: folder / "train" / "card.json" for name, folder in data.items()},
         audits=_named(sets, found.audits),
         images=_named(sets, found.images),
+        indexes=_named(sets, found.indexes),
         per_query=per_query,
         main=params.retrievers[0],
         parameters=Path(found.parameters),
