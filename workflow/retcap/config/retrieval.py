@@ -203,9 +203,8 @@ class Retrieval(Section):
     k: list[Positive] = key([1, 5, 10, 20, 50, 100], "cut-offs of R@k and PR@k", "", "FLMR, ReT")
     dialect: Literal["strict", "flmr", "ret"] = key("strict", "scoring rules; see the documentation of the metrics")
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
-    audit_images: bool = key(True, "audit images by content too; reads every image once")
-    near_duplicate_bits: NotNegative | None = key(
-        None, "audit near-duplicate images: differing bits allowed; null: off"
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=11)] | None = key(
+        8, "audit near-duplicate images too: bits of 64 that may differ; null: off", "bits"
     )
     fail_on: list[str] = key(["query_ids", "questions", "query_file"], "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")

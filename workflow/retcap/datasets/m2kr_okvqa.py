@@ -27,6 +27,7 @@ KNOWN_LEAKS: dict[str, str] = {
     "valid+test:query_ids": "Same file, see above.",
     "valid+test:questions": "Same file, see above.",
     "valid+test:images": "Same file, see above.",
+    "valid+test:near_images": "Same file, see above.",
     "train+valid:passage_file": "All splits search the same passage file.",
     "train+test:passage_file": "All splits search the same passage file.",
     "valid+test:passage_file": "All splits search the same passage file.",
