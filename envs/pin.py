@@ -37,7 +37,18 @@ ROOTS = {
         ),
         *("pyarrow", "torch", "torchvision", "tqdm", "transformers"),
     ],
-    "report": ["altair", "jinja2", "msgspec", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "vl-convert-python"],
+    "report": [
+        "altair",
+        "jaxtyping",
+        "jinja2",
+        "msgspec",
+        "pandas",
+        "pillow",
+        "psutil",
+        "pyarrow",
+        "pyyaml",
+        "vl-convert-python",
+    ],
 }
 
 

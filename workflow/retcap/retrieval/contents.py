@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from retcap.retrieval.hashing import hash64, hashes
+from retcap.retrieval.hashing import hash64
 from retcap.retrieval.packed import PackedPictures
 from retcap.retrieval.perceptual import NO_HASH, nearest
 from retcap.retrieval.tables import batches
+from retcap.retrieval.values import KINDS, all_hashes, values_of
 
 EXAMPLES = 5  # values of each overlap that the report names
-KINDS = ("query_ids", "questions", "images", "golds", "passages", "texts")
 
 
 class Contents(NamedTuple):
@@ -68,31 +68,6 @@ def read_contents(folder: Path, pictures: PackedPictures | None) -> Contents:
     for file in card["files"]:
         files["query_file" if file["content"] == "queries" else "passage_file"][file["sha256"]] = file["name"]
     return Contents(folder, distinct, files, facts, pictures)
-
-
-def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
-    """Values of one kind, a batch at a time, nulls left out."""
-    table, columns = {
-        "query_ids": ("queries", ["query_id"]),
-        "questions": ("queries", ["image", "question"]),
-        "images": ("queries", ["image"]),
-        "golds": ("queries", ["positives"]),
-        "passages": ("passages", ["passage_id"]),
-        "texts": ("passages", ["text"]),
-    }[kind]
-    for batch in batches(folder / f"{table}.parquet", columns):
-        column = batch.column(columns[0])
-        values = (column.flatten() if kind == "golds" else column).to_pylist()
-        if kind == "questions":
-            pairs = zip(values, batch.column("question").to_pylist(), strict=True)
-            values = [None if image is None else f"{image}\0{question}" for image, question in pairs]
-        yield [value for value in values if value is not None]
-
-
-def all_hashes(values: Iterable[list[str]]) -> np.ndarray:
-    """Hashes of all values in order, uint64."""
-    parts = [hashes(batch) for batch in values]
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
 class Prints(NamedTuple):
