@@ -11,7 +11,12 @@ from retcap import digest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow/retcap"
-NAMES = {"PIL": "pillow", "open_clip": "open-clip-torch", "vl_convert": "vl-convert-python"}  # import -> package
+NAMES = {
+    "PIL": "pillow",
+    "open_clip": "open-clip-torch",
+    "vl_convert": "vl-convert-python",
+    "yaml": "pyyaml",
+}  # import -> package
 
 
 def rules() -> dict[str, str]:
