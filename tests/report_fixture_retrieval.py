@@ -20,6 +20,22 @@ KS = [1, 2, 3, 5, 10, 50, 100]
 QUERIES, PASSAGES = 12, 20
 
 
+MISSING = {
+    "rows": 1234,
+    "with_image": 1200,
+    "missing": 37,
+    "share": 37 / 1200,
+    "reasons": {"image_broken": 6, "image_missing": 31},
+    "dropped": 37,
+    "kept": 1197,
+}
+MEASURED = {"k": 10, "build_s": 0.5, "search_s": 0.0625, "queries": 4321, "queries_per_s": 69136.0, "index_mb": 7.5}
+INDEXES = [
+    {"kind": "ivf_flat", "effort": 4, "options": "IVF15,Flat", "recall": 0.975, "corpus_size": 600} | MEASURED,
+    {"kind": "ivf_pq", "options": "IVF15,PQ16x8np", "corpus_size": 600, "skipped": "it learns 256 codes"},
+]
+
+
 def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.Image]) -> RetrievalInputs:
     """Four systems on four sets, training curves, example queries with pictures, `attack` in passages and answers."""
     folder.mkdir(parents=True)
@@ -39,9 +55,15 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
             "train": {"queries": 900, "repeated_query_ids": 0},
             "test": {"queries": 120, "repeated_query_ids": 12},
         },
+        "pairs": {
+            "train+test": {"query_ids": {"count": 3}, "images": {"count": 8}, "golds": {"count": 71}},
+            "valid+test": {"query_ids": {"count": 0}, "images": {"count": 0}, "golds": {"count": 72}},
+        },
         "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
         "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": f"as published {attack}"}],
     }
+    sides = {side: MISSING | ({"left_empty": 1} if side == "passage" else {}) for side in ("query", "passage")}
+    missing = {"policy": "drop", "max_share": 0.5, "splits": {"train": sides, "test": sides}}
     return RetrievalInputs(
         results=[write_json(folder / f"{s}-{d}.json", result(s, d)) for s in LEVELS for d in SETS],
         trained=["trained"],
@@ -51,7 +73,8 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
         splits={name: _splits(folder / f"{name}-data", rows, attack) for name, rows in ROWS.items()},
         weights=dict.fromkeys(SETS, 1.0),
         audits={"m2kr_evqa": write_json(folder / "audit.json", audit)},
-        images={"m2kr_evqa": write_json(folder / "images.json", _images())},
+        images={name: write_json(folder / f"{name}-images.json", missing | {"dataset": name}) for name in SETS},
+        indexes={"m2kr_okvqa": write_json(folder / "indexes.json", INDEXES)},
         differences=write_json(folder / "differences.json", _differences()),
         parameters=write_json(folder / "parameters.json", parameters),
         queries={name: paths[0] for name, paths in tables.items()},
@@ -122,12 +145,6 @@ def _differences() -> list[dict]:
             names = {"dataset": dataset, "first": "trained", "second": other, "metric": "R@5"}
             records += [names | {"n": 200, "difference": gain} | bounds] if other != "trained" else []
     return records
-
-
-def _images() -> dict:
-    """Two of 110 pictures of test queries are gone."""
-    counts = {"rows": 120, "with_image": 110, "missing": 2, "dropped": 0, "reasons": {"file_missing": 2}}
-    return {"policy": "mask", "splits": {"test": {"query": counts}}}
 
 
 def _splits(folder: Path, rows: int, attack: str) -> Path:

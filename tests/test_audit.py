@@ -1,5 +1,6 @@
 """Leaks between splits, near-duplicate pictures, hold-outs and the seen / unseen slices."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import plugins
-from retcap.retrieval.audit import FAIL_ON, Leak, audit, check
+from retcap import images, plugins
+from retcap.config.retrieval import Retrieval
+from retcap.pixels import Resize
+from retcap.retrieval import perceptual
+from retcap.retrieval.audit import FAIL_ON, PAIR_CHECKS, Leak, audit, check
 from retcap.retrieval.holdout import gold_slices, hold_out, sample
 from retcap.retrieval.normalise import normalise
-from retcap.retrieval.perceptual import dhash_file, near_pairs
+from retcap.retrieval.perceptual import NO_HASH, nearest, phash_picture
 
 
 def line(number: int, positives: list[str], image: str | None = None, question: str = "what?", name=None) -> dict:
@@ -91,10 +95,10 @@ def test_the_published_okvqa_leak_is_named_and_forgiven(tmp_path):
     assert report["pairs"]["valid+test"]["query_file"]["examples"] == ["okvqa_test.jsonl"]
 
 
-def test_unknown_checks_and_missing_roots_are_named(tmp_path):
+def test_unknown_checks_and_a_missing_pack_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"unknown check query_id\. Known checks: query_ids, "):
         audit({}, dataset="m2kr_any", fail_on=["query_id"])
-    with pytest.raises(ValueError, match="near_duplicate_bits needs the image roots"):
+    with pytest.raises(ValueError, match="near_duplicate_bits needs the image pack"):
         audit({}, dataset="m2kr_any", near_duplicate_bits=4)
 
 
@@ -104,38 +108,95 @@ def texture(seed: int) -> Image.Image:
     return Image.fromarray(rng.integers(0, 255, (8, 9, 3), dtype=np.uint8)).resize((96, 80), Image.Resampling.BICUBIC)
 
 
+def packed(tmp_path: Path, names: list[str]) -> Path:
+    """The image pack of these pictures, which lie in the folder unless they are missing."""
+    images.build(tmp_path / "pack", [(name, tmp_path / name) for name in names], Resize("squash", 64, 64))
+    return tmp_path / "pack"
+
+
 def test_copies_and_near_duplicates_of_pictures_are_found_under_other_names(tmp_path):
-    texture(1).save(tmp_path / "i1.jpg")
-    texture(2).save(tmp_path / "i2.jpg")
+    for number in (1, 2, 5):
+        texture(number).save(tmp_path / f"i{number}.jpg", quality=95)
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "i4.jpg")
     (tmp_path / "copy.jpg").write_bytes((tmp_path / "i1.jpg").read_bytes())
     texture(2).resize((60, 50)).save(tmp_path / "small.jpg", quality=60)
     texture(3).save(tmp_path / "other.jpg")
-    Image.new("RGB", (40, 40), "white").save(tmp_path / "i4.jpg")
     Image.new("RGB", (50, 50), "red").save(tmp_path / "flat.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
-    train = folder(tmp_path, "train", [line(1, ["P1"]), line(2, ["P2"]), line(4, ["P4"]), line(5, ["P5"])])
+    train = folder(tmp_path, "train", [line(n, [f"P{n}"]) for n in (1, 2, 4, 5)])
     names = ["copy.jpg", "small.jpg", "other.jpg", "flat.jpg", "broken.jpg", "gone.jpg"]
     test = folder(tmp_path, "test", [line(10 + n, ["P1"], image=name) for n, name in enumerate(names)], ["P1"])
     splits = {"train": train, "test": test}
     assert audit(splits, dataset="m2kr_any")["pairs"]["train+test"]["images"]["count"] == 0  # other names
-    report = audit(splits, dataset="m2kr_any", roots=tmp_path, near_duplicate_bits=6, fail_on=["near_images"])
+    pack = packed(tmp_path, [f"i{n}.jpg" for n in (1, 2, 4, 5)] + names)
+    report = audit(splits, dataset="m2kr_any", pack=pack, near_duplicate_bits=6, fail_on=["near_images"])
     found = report["pairs"]["train+test"]
-    assert found["images"]["count"] == 1
+    assert (found["images"]["count"], found["images"]["examples"]) == (1, ["copy.jpg"])
     assert found["near_images"]["count"] == 2
     assert found["near_images"]["examples"] == ["i1.jpg | copy.jpg", "i2.jpg | small.jpg"]
-    assert report["splits"]["test"]["missing_image_files"] == 1
+    assert found["near_images"]["share"] == 2 / 3  # broken, missing and flat pictures cannot be compared
+    assert report["splits"]["test"]["missing_image_files"] == 2
     assert [one["check"] for one in report["failures"]] == ["near_images"]
-    assert dhash_file(tmp_path / "broken.jpg") is None
-    assert dhash_file(tmp_path / "flat.jpg") is None
 
 
-def test_near_pairs_equal_the_plain_loop():
-    rng = np.random.default_rng(0)
-    first = rng.integers(0, 2**63, 23, dtype=np.uint64)
-    second = np.concatenate([first[3:8] ^ np.uint64(0b1011), rng.integers(0, 2**63, 11, dtype=np.uint64)])
-    plain = [(i, j) for i, a in enumerate(first) for j, b in enumerate(second) if bin(int(a) ^ int(b)).count("1") <= 3]
-    assert len(plain) == 5
-    assert near_pairs(first, second, bits=3, block=4).tolist() == [list(pair) for pair in plain]
+def test_a_copy_that_was_changed_a_little_is_near_and_another_picture_is_not():
+    """Rescaled, recompressed and cropped by 1.5 % per side: all but a few within 8 bits."""
+    changes = {
+        "rescaled": lambda picture: picture.resize((43, 36), Image.Resampling.BICUBIC),
+        "recompressed": lambda picture: jpeg(picture, 50),
+        "cropped": lambda picture: picture.crop((2, 1, 95, 79)),
+        "all of it": lambda picture: jpeg(picture.crop((1, 1, 95, 79)).resize((50, 44)), 60),
+    }
+    originals = [texture(seed) for seed in range(60)]
+    plain = np.array([phash_of(picture) for picture in originals])
+    for name, change in changes.items():
+        changed = np.array([phash_of(change(picture)) for picture in originals])
+        bits = np.bitwise_count(plain ^ changed)
+        assert bits.max() <= 10, name
+        assert (bits <= 8).mean() >= 0.9, name
+        near = nearest(plain, changed, bits=8)
+        assert set(near.tolist()) <= {-1, *range(60)}
+        assert all(place in (-1, number) for number, place in enumerate(near.tolist())), name  # never another picture
+    assert phash_of(Image.new("RGB", (30, 20), "teal")) == NO_HASH
+
+
+def jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def phash_of(picture: Image.Image) -> np.uint64:
+    return phash_picture(np.asarray(picture))
+
+
+@pytest.mark.parametrize("bits", [0, 3, 4, 6, 9, 11])
+def test_nearest_equals_the_plain_loop(monkeypatch, bits):
+    monkeypatch.setattr(perceptual, "AT_ONCE", 50)  # many blocks
+    rng = np.random.default_rng(bits)
+    first = np.append(rng.integers(0, 2**64, 90, dtype=np.uint64), np.repeat(np.uint64(2**63 + 5), 70))
+    rng.shuffle(first)
+    second = []
+    for number in range(120):
+        chosen = rng.choice(64, number % 14, replace=False)  # differs in 0 to 13 bits
+        second.append(first[rng.integers(len(first))] ^ np.uint64(sum(1 << int(bit) for bit in chosen)))
+    second = np.array([*second, *rng.integers(0, 2**64, 30, dtype=np.uint64)], np.uint64)
+    apart = np.bitwise_count(first[None] ^ second[:, None])
+    found = nearest(first, second, bits=bits)
+    assert (found >= 0).tolist() == (apart <= bits).any(axis=1).tolist()
+    hit = np.flatnonzero(found >= 0)
+    assert len(hit) >= 8
+    assert (apart[hit, found[hit]] <= bits).all()
+    assert nearest(first[:0], second, bits=bits).tolist() == [-1] * len(second)
+    assert nearest(first, second[:0], bits=bits).tolist() == []
+
+
+@pytest.mark.parametrize("name", sorted(Retrieval().datasets))
+def test_known_leaks_of_the_data_sets_name_checks_that_exist(name):
+    for leak in plugins.load("datasets", name).KNOWN_LEAKS:
+        place, check_ = leak.split(":")
+        assert check_ in PAIR_CHECKS
+        assert set(place.split("+")) <= {"train", "valid", "test", "held_out"}
 
 
 def split_rows(path: Path) -> list[dict]:

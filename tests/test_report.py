@@ -23,6 +23,7 @@ from retcap.report import (
     ReportInputs,
     RetrievalInputs,
     build_report,
+    checks,
     contrasts,
     jobs,
     palette,
@@ -220,6 +221,30 @@ def test_a_repeated_passage_is_shown_once():
     ]
 
 
+def test_missing_pictures_overlaps_and_indexes_are_shown(page):
+    sides = page.table("Data set", "Split", "Side")
+    assert sides["OVEN"][1:3] == ["test", "passage"]  # the last row of the set
+    assert sides["OVEN"][-2:] == ["drop", "6 image broken, 31 image missing"]
+    assert "Missing or broken pictures: 592 of 19 200" in " ".join("".join(page.text).split())
+    overlaps = page.table("Data set", "Splits", "query ids")
+    assert overlaps["E-VQA"][1:] == ["valid and test", "0", "0", "72"]
+    indexes = page.table("Test set", "Index", "effort")
+    assert indexes["OKVQA"][1:] == ["ivf pqIVF15,PQ16x8np", "left out: it learns 256 codes"]
+
+
+def test_leaks_are_told_from_overlaps_by_design():
+    report = {
+        "pairs": {"train+test": {"query_ids": {"count": 3}, "images": {"count": 8}, "golds": {"count": 71}}},
+        "failures": [{"place": "train+test", "check": "query_ids", "count": 3, "reason": ""}],
+        "known_leaks": [{"place": "train+test", "check": "images", "count": 8, "reason": "as published"}],
+    }
+    table = checks.overlap_table({"a": report, "b": {"pairs": {"train+test": {"near_images": {"count": 1}}}}})
+    assert table["checks"] == ["query_ids", "images", "golds", "near_images"]
+    first, second = ([(cell["text"], cell["verdict"]) for cell in row["cells"]] for row in table["rows"])
+    assert first == [("3", "bad"), ("8", "known"), ("71", ""), ("–", "")]
+    assert second == [("–", "")] * 3 + [("1", "")]
+
+
 def test_gold_passages_are_marked(text):
     assert text.count('<li class="gold">') == 2  # one found example of two in each of two data sets
     assert text.count('<li class="gold behind"><span class="rank">11</span>') == 2  # and where the other one's gold is
@@ -379,12 +404,6 @@ def test_records_of_another_configuration_are_counted_and_left_out(tmp_path):
     assert [job["wildcards"] for job in found["jobs"]] == ["captioner=now"]
     assert found["older"] == 1
     assert [(row["rule"], row["jobs"], row["duration"]) for row in found["rules"]] == [("caption", 1, "2.0 s")]
-
-
-def test_missing_pictures_are_counted(page):
-    assert "Missing or broken pictures: 2 of 110" in " ".join("".join(page.text).split())
-    rows = page.table("Data set", "Split", "Side")
-    assert rows["E-VQA"][1:] == ["test", "query", "120", "110", "2", "0", "mask", "2 file missing"]
 
 
 def test_leaks_and_bounds_are_shown(page):

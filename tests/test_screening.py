@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         normalise("m2kr_any", split, out=folder / "normalised" / split, **arguments)
     files = [(path, file) for path, file in study.picture_files(folder / "normalised", folder / "images")]
     kept = [(path, file) for path, file in files if not path.startswith("elsewhere/")]  # as without a root for it
-    assert [path for path, _ in files] == ["a.png", "b.png", "broken.png", "elsewhere/x.png", "gone.png"]
+    assert [path for path, _ in files] == ["a.png", "gone.png", "elsewhere/x.png", "b.png", "broken.png"]
     images.build(folder / "pack", kept, Resize("squash", 4, 4))
     return folder
 

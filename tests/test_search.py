@@ -275,11 +275,12 @@ def test_gpu_and_cpu_give_the_same_bytes():
     assert [column.tobytes() for column in cpu] == [column.tobytes() for column in gpu]
 
 
-def test_indexes_are_measured_against_exact_search():
+def test_indexes_are_measured_against_exact_search(capfd):
     rng = np.random.default_rng(15)
+    size = 39 * 256  # the least that the codes of ivf_pq can be learned from
     centres = unit(rng, 30, 32, np.float32)
-    stored = centres[rng.integers(30, size=1500)] + 0.3 * unit(rng, 1500, 32, np.float32)
-    passages = Vectors.of(stored.astype(np.float32), ids=[f"p{i % 1400}" for i in range(1500)])
+    stored = centres[rng.integers(30, size=size)] + 0.3 * unit(rng, size, 32, np.float32)
+    passages = Vectors.of(stored.astype(np.float32), ids=[f"p{i % (size - 100)}" for i in range(size)])
     queries = Vectors.of((stored[:40] + 0.1 * unit(rng, 40, 32, np.float32)).astype(np.float32))
     exact = search.exact_search(queries, passages, 10)
     sweep = [
@@ -298,6 +299,44 @@ def test_indexes_are_measured_against_exact_search():
     assert all(record["search_s"] > 0 and record["index_mb"] > 0 for record in records)
     by_name = {record["options"]: record["index_mb"] for record in records}
     assert by_name["IVF30,PQ8x8np"] < by_name["IVF30,Flat"]
+    assert capfd.readouterr().err == ""  # faiss warns there when it has too little to learn from
+
+
+def test_indexes_that_cannot_be_built_are_left_out_with_the_reason(capfd):
+    rng = np.random.default_rng(17)
+    few = Vectors.of(unit(rng, 50, 18, dtype=np.float32))
+    exact = search.exact_search(few, few, 3)
+    kinds = [IndexSettings(kind) for kind in ("flat", "ivf_flat", "ivf_pq", "hnsw")]
+    records = compare_indexes(few, few, exact, 3, kinds)
+    assert [(record["kind"], record.get("effort")) for record in records] == [
+        ("flat", 1),
+        ("ivf_flat", 1),  # one cell only: probing 4, 16 or 64 would be the same
+        ("ivf_pq", None),
+        ("hnsw", 16),
+        ("hnsw", 64),
+        ("hnsw", 256),
+    ]
+    assert records[2]["skipped"] == "it learns 256 codes and needs at least 9984 passages for that; there are 50"
+    assert records[2]["options"] == "IVF1,PQ9x8np"  # 9 is the largest divisor of 18 up to 16
+    assert all(record["recall"] > 0.9 and record["queries"] == 50 for record in records if "skipped" not in record)
+    tiny = Vectors.of(unit(rng, 20, 18, dtype=np.float32))
+    records = compare_indexes(tiny, tiny, search.exact_search(tiny, tiny, 3), 3, kinds[1:2])
+    assert "needs at least 39 passages" in records[0]["skipped"]
+    records = compare_indexes(few, few, exact, 3, kinds[:1], memory_mb=0.01)
+    assert records[0]["skipped"] == "it needs about 0.0 MB, more than search.memory_mb = 0.01"
+    assert capfd.readouterr().err == ""
+
+
+def test_the_estimate_of_the_memory_stays_within_the_budget_and_is_logged(caplog):
+    rng = np.random.default_rng(18)
+    passages, queries = Vectors.of(unit(rng, 400, 64)), Vectors.of(unit(rng, 300, 64))
+    for memory_mb in (0.3, 1, 1000):
+        budget = search_blocks.Budget.of(memory_mb, 64, 44, 2)
+        assert 0 < budget.needed_mb(300, 400, 64, 44, 2) <= memory_mb
+    assert budget.needed_mb(300, 400, 64, 44, 2) < 3  # what these need, not what would be allowed
+    with caplog.at_level("INFO"):
+        search.exact_search(queries, passages, 9, memory_mb=7)
+    assert "of working memory, of 7 MB allowed" in caplog.text
 
 
 def test_index_recall_by_hand():
@@ -318,7 +357,6 @@ def test_index_settings_are_checked():
     for settings_, message in [
         (IndexSettings("lsh"), "one of flat, ivf_flat, ivf_pq, hnsw"),
         (IndexSettings("ivf_pq", code_bytes=5), "does not divide the width 12"),
-        (IndexSettings("ivf_pq", code_bytes=4), "at least 256 passages"),
     ]:
         with pytest.raises(ValueError, match=message):
             compare_indexes(few, few, exact, 3, [settings_])

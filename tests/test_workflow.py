@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -164,3 +165,39 @@ def test_a_killed_model_fails_alone(checkout: Path):
     assert (summary["completed"], summary["failed"]) == (1, 1)
     assert next(iter(summary["failures"].values())).startswith("killed")
     assert (checkout / "results/demo/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_shards_dropped_queries_and_indexes_run_through_the_rules(checkout: Path):
+    """One data set with two embedding shards and policy `drop`, up to the scores of a baseline."""
+    settings = (
+        "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, tiny_clip: {steps: 2}, "
+        "embedding: {shards: 2}, missing_images: {policy: drop}, bootstrap_draws: 100}"
+    )
+    top = checkout / "results/demo/retrieval"
+    target = "results/demo/retrieval/scores/zero_shot-tiny/m2kr_oven.json"
+    done = snakemake(checkout, "--cores", "2", "--config", "studies=[retrieval]", settings, "--", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads((top / "images/m2kr_oven.json").read_text())["splits"]["test"]
+    assert counts["query"]["dropped"] == counts["query"]["missing"] == 2
+    scored = json.loads((checkout / target).read_text())
+    assert (scored["n_queries"], scored["corpus_size"]) == (198, 300)  # queries are dropped, the corpus keeps its size
+    vectors = top / "vectors/zero_shot-tiny/m2kr_oven"
+    for side, rows in (("queries", 198), ("passages", 300)):
+        images = pq.read_table(top / f"data/m2kr_oven/test/{side}.parquet")["image"].to_pylist()
+        shards = [pq.read_table(vectors / side / f"shard-{n}.ids.parquet")["row"].to_pylist() for n in range(2)]
+        assert sorted(shards[0] + shards[1]) == list(range(rows))
+        first, second = ({images[row] for row in shard} - {None} for shard in shards)
+        assert not first & second
+    hits = pq.read_table(top / "hits/zero_shot-tiny/m2kr_oven.parquet")
+    assert hits["query_row"].to_pylist() == sorted(hits["query_row"].to_pylist())
+    assert set(hits["query_row"].to_pylist()) == set(range(198))
+    indexes = json.loads((top / "indexes/zero_shot-tiny/m2kr_oven.json").read_text())
+    assert indexes[0]["kind"] == "flat"
+    assert indexes[0]["recall"] == 1
+    left_out = {record["kind"]: record["skipped"] for record in indexes if "skipped" in record}
+    assert list(left_out) == ["ivf_pq"]
+    assert "needs at least 9984 passages" in left_out["ivf_pq"]
+    log = (checkout / "results/demo/logs/search_retrieval/zero_shot-tiny/m2kr_oven.log").read_text()
+    assert "of working memory, of 1024 MB allowed" in log
+    assert "WARNING clustering" not in done.stderr  # faiss warns there when it has too few points to learn from

@@ -67,6 +67,8 @@ def exact_search(
     found: list[_List] = []
     with Engine(threads, memory_mb, gpu) as engine:
         log.info("search: %d queries, %d passages, depth %d, %s", len(queries), len(passages), depth, engine.name)
+        needed = budget.needed_mb(len(queries), len(passages), passages.width, fetch, threads)
+        log.info("search: about %.0f MB of working memory, of %g MB allowed", needed, memory_mb)
         for start in range(0, len(queries), budget.queries):
             block = queries.block(start, start + budget.queries)
             _check_finite(queries, start, block)

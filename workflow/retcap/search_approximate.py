@@ -1,7 +1,8 @@
 """Approximate indexes measured against exact search: IVF-Flat, IVF-PQ and HNSW, with recall, time and size.
 
 For batch evaluation exact search is the right tool (faiss guidance: below some 10,000 searches an index does not pay
-for its building). These numbers say what an on-line service would give up, and gain.
+for its building). These numbers say what an on-line service would give up, and gain. An index that a corpus is too
+small for, or the memory, is left out with the reason.
 """
 
 import logging
@@ -19,27 +20,38 @@ from retcap.shards import Vectors
 log = logging.getLogger(__name__)
 KINDS = ("flat", "ivf_flat", "ivf_pq", "hnsw")
 LEAST_PER_CELL = 39  # k-means training points per cell below which faiss warns
+PQ_CODES = 256  # per sub-vector, learned by k-means
+PQ_BYTES = 16  # per vector, or the next smaller number that divides the width
+COPIES = 4  # of the vectors in memory: as read, in the index, in its serialised form, and while it is built
+EFFORT = {"flat": (1,), "ivf_flat": (1, 4, 16, 64), "ivf_pq": (1, 4, 16, 64), "hnsw": (16, 64, 256)}
 
 
 class IndexSettings(NamedTuple):
     """One index. `effort` holds the values to sweep: cells probed (IVF) or the candidate list `efSearch` (HNSW)."""
 
     kind: str
-    effort: tuple[int, ...] = (1,)
+    effort: tuple[int, ...] | None = None  # by default EFFORT
     cells: int | None = None  # IVF; by default 4 * sqrt(N), the lower end of the faiss rule of thumb
-    code_bytes: int = 16  # PQ: one byte per sub-vector; must divide the width
+    code_bytes: int | None = None  # PQ: one byte per sub-vector; must divide the width; by default PQ_BYTES or less
     links: int = 32  # HNSW: M, neighbours per node
     build_effort: int = 80  # HNSW: efConstruction
 
 
 def compare_indexes(
-    queries: Vectors, passages: Vectors, exact: Hits, k: int, settings: Iterable[IndexSettings], threads: int = 1
+    queries: Vectors,
+    passages: Vectors,
+    exact: Hits,
+    k: int,
+    settings: Iterable[IndexSettings],
+    threads: int = 1,
+    memory_mb: float | int | None = None,
 ) -> list[dict[str, Any]]:
     """One record per (index, effort): recall of the exact top k, build and search time, size.
 
     Recall is the mean over queries of |found ∩ exact| / |exact| among the first k distinct passage ids. The vectors are
     held in memory in fp32; embeddings beyond memory are for exact_search. Keys: kind, effort, options, k, recall,
-    build_s, search_s, queries_per_s, index_mb, corpus_size, threads.
+    build_s, search_s (all queries as one batch), queries, queries_per_s, index_mb, corpus_size, threads. An index that
+    cannot be built has one record: kind, options, corpus_size, threads, skipped (the reason).
     """
     import faiss
 
@@ -50,32 +62,47 @@ def compare_indexes(
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
-        asked, stored = queries.block(0, len(queries)), passages.block(0, len(passages))
-        return [
-            record | {"corpus_size": len(passages), "threads": threads}
-            for one in settings
-            for record in _measure(one, asked, stored, passages, exact, k)
-        ]
+        records = []
+        for one in settings:
+            name = options(one, len(passages), passages.width)
+            reason = why_not(one, len(passages), len(queries), passages.width, memory_mb)
+            if reason is None:
+                found = _measure(one, queries.block(0, len(queries)), passages, exact, k)
+            else:
+                log.info("%s is left out: %s", one.kind, reason)
+                found = [{"kind": one.kind, "options": name, "skipped": reason}]
+            records += [record | {"corpus_size": len(passages), "threads": threads} for record in found]
+        return records
     finally:
         faiss.omp_set_num_threads(before)
 
 
+def why_not(
+    settings: IndexSettings, passages: int, queries: int, width: int, memory_mb: float | int | None
+) -> str | None:
+    """Why an index cannot be built over so many passages, in words; None if it can."""
+    least = {"ivf_flat": LEAST_PER_CELL, "ivf_pq": LEAST_PER_CELL * PQ_CODES}.get(settings.kind, 1)
+    if passages < least:
+        what = f"{PQ_CODES} codes" if settings.kind == "ivf_pq" else "its cells"
+        return f"it learns {what} and needs at least {least} passages for that; there are {passages}"
+    needed = (COPIES * passages + queries) * width * 4 / 2**20
+    if memory_mb is not None and needed > memory_mb:
+        return f"it needs about {needed:.1f} MB, more than search.memory_mb = {memory_mb:g}"
+    return None
+
+
 def _measure(
-    settings: IndexSettings,
-    queries: Float[np.ndarray, "Q H"],
-    stored: Float[np.ndarray, "N H"],
-    passages: Vectors,
-    exact: Hits,
-    k: int,
+    settings: IndexSettings, queries: Float[np.ndarray, "Q H"], passages: Vectors, exact: Hits, k: int
 ) -> list[dict[str, Any]]:
     import faiss
 
+    stored = passages.block(0, len(passages))
     started = time.perf_counter()
     index = build(settings, stored)
     built = time.perf_counter() - started
     size_mb = faiss.serialize_index(index).nbytes / 2**20
     records = []
-    for effort in settings.effort:
+    for effort in efforts(settings, index):
         _set_effort(index, settings.kind, effort)
         started = time.perf_counter()
         _, found = index.search(queries, min(len(stored), k + k // 4 + SPARE))
@@ -84,11 +111,12 @@ def _measure(
             {
                 "kind": settings.kind,
                 "effort": effort,
-                "options": options(settings, stored),
+                "options": options(settings, *stored.shape),
                 "k": k,
                 "recall": overlap(found, exact, passages, k),
                 "build_s": built,
                 "search_s": spent,
+                "queries": len(queries),
                 "queries_per_s": len(queries) / spent,
                 "index_mb": size_mb,
             }
@@ -97,18 +125,16 @@ def _measure(
     return records
 
 
-def options(settings: IndexSettings, stored: Float[np.ndarray, "N H"]) -> str:
-    """The faiss factory string of an index, which is its signature in the report."""
-    count, width = stored.shape
-    cells = settings.cells or max(
-        1, min(round(4 * math.sqrt(count)), count // 39 or 1)
-    )  # faiss warns below 39 per cell
-    if settings.kind == "ivf_pq" and width % settings.code_bytes:
-        raise ValueError(f"ivf_pq: code_bytes = {settings.code_bytes} does not divide the width {width}.")
+def options(settings: IndexSettings, count: int, width: int) -> str:
+    """The faiss factory string of an index over `count` vectors of `width`, which is its signature in the report."""
+    cells = settings.cells or max(1, min(round(4 * math.sqrt(count)), count // LEAST_PER_CELL))
+    code_bytes = settings.code_bytes or max(size for size in range(1, PQ_BYTES + 1) if width % size == 0)
+    if settings.kind == "ivf_pq" and width % code_bytes:
+        raise ValueError(f"ivf_pq: code_bytes = {code_bytes} does not divide the width {width}.")
     names = {
         "flat": "Flat",
         "ivf_flat": f"IVF{cells},Flat",
-        "ivf_pq": f"IVF{cells},PQ{settings.code_bytes}x8np",  # np: no polysemous training, a minute for nothing here
+        "ivf_pq": f"IVF{cells},PQ{code_bytes}x8np",  # np: no polysemous training, a minute for nothing here
         "hnsw": f"HNSW{settings.links},Flat",
     }
     if settings.kind not in names:
@@ -120,17 +146,19 @@ def build(settings: IndexSettings, stored: Float[np.ndarray, "N H"]) -> Any:
     """Train and fill one index. faiss seeds its k-means itself (1234), so equal input gives an equal index."""
     import faiss
 
-    index: Any = faiss.index_factory(stored.shape[1], options(settings, stored), faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(stored.shape[1], options(settings, *stored.shape), faiss.METRIC_INNER_PRODUCT)
     if settings.kind == "hnsw":
         index.hnsw.efConstruction = settings.build_effort
     if not index.is_trained:
-        if settings.kind == "ivf_pq" and len(stored) < 256:
-            raise ValueError(
-                f"ivf_pq learns 256 codes and needs at least 256 passages. Got {len(stored)}; use ivf_flat."
-            )
         index.train(stored)
     index.add(stored)
     return index
+
+
+def efforts(settings: IndexSettings, index: Any) -> list[int]:
+    """Values of the sweep, up to the number of cells an IVF index has: more than all of them changes nothing."""
+    wanted = settings.effort or EFFORT[settings.kind]
+    return sorted({min(effort, index.nlist) for effort in wanted}) if hasattr(index, "nlist") else list(wanted)
 
 
 def _set_effort(index: Any, kind: str, effort: int) -> None:

@@ -39,6 +39,12 @@ class Budget(NamedTuple):
         sizes = memory_mb * MB / np.array([2 * per_query, 4 * per_passage, 8 * per_gathered])
         return cls(*(int(size) for size in sizes))
 
+    def needed_mb(self, queries: int, passages: int, width: int, candidates: int, threads: int) -> float:
+        """Estimate of the working memory of a search over so many queries and passages, in MB."""
+        blocks = min(queries, self.queries) * (8 * width + PER_CANDIDATE * candidates)
+        blocks += min(passages, self.passages) * (8 * width + 16)
+        return (blocks + min(candidates, self.gathered) * threads * 16 * width) / MB
+
     @staticmethod
     def most_candidates(memory_mb: float | int, width: int) -> int:
         """The most candidates that fit for one query."""

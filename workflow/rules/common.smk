@@ -209,6 +209,7 @@ def report_inputs(wildcards):
             "curves": [f"{folder}/curves/{name}.json" for name in config["retrieval"]["retrievers"]],
             "data": [f"{folder}/data/{name}" for name in datasets],
             "audits": [f"{folder}/audit/{name}.json" for name in datasets],
+            "indexes": [f"{folder}/indexes/{main}/{name}.json" for name in datasets],
             "images": [f"{folder}/images/{name}.json" for name in datasets],
             "packs": [f"{folder}/pack/{name}" for name in datasets],
             "hits": [f"{folder}/hits/{main}/{name}.parquet" for name in datasets],

@@ -17,7 +17,7 @@ with job.start(snakemake) as run:
         dataset=params.dataset,
         fail_on=params.fail_on,
         known_leaks=plugins.load("datasets", params.dataset).KNOWN_LEAKS,
-        roots=params.settings["roots"] if params.images else None,
+        pack=snakemake.input.pack,
         near_duplicate_bits=params.near_duplicate_bits,
     )
     write_report(report, run.out.audit)

@@ -22,8 +22,7 @@ with job.start(snakemake) as run:
     search.write_hits(run.out.hits, hits, queries, passages)
     table = pq.read_table(Path(snakemake.input.data) / "test" / "queries.parquet")
     trec.write_run(run.out.run, table, pq.read_table(run.out.hits), snakemake.params.encoder)
-    effort = {"ivf_flat": (1, 4, 16, 64), "ivf_pq": (1, 4, 16, 64), "hnsw": (16, 64, 256)}
-    wanted = [IndexSettings(kind, effort[kind]) for kind in options["approximate"]]
-    depth = min(10, options["depth"])
-    found = compare_indexes(queries, passages, hits, depth, wanted, threads) if wanted else []
+    wanted = [IndexSettings(kind) for kind in ("flat", *options["approximate"])]  # flat: how fast exact search is
+    depth, memory_mb = min(10, options["depth"]), options["memory_mb"]
+    found = compare_indexes(queries, passages, hits, depth, wanted, threads, memory_mb) if wanted[1:] else []
     run.out.indexes.write_text(json.dumps(found), encoding="utf-8")

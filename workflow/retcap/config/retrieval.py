@@ -168,7 +168,9 @@ class Search(Section):
 
     depth: Positive = key(100, "distinct passages kept per query", "passages")
     memory_mb: Positive = key(1024, "budget of working memory", "MB")
-    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key([], "indexes to compare with the exact search")
+    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key(
+        ["ivf_flat", "ivf_pq", "hnsw"], "indexes to compare with the exact search; they change no score"
+    )
 
 
 class Pack(Section):
@@ -227,9 +229,8 @@ class Retrieval(Section):
         ["strict", "ret", "flmr"], "rules of scoring; the first makes all tables, the others stand beside it"
     )
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
-    audit_images: bool = key(True, "audit images by content too; reads every image once")
-    near_duplicate_bits: NotNegative | None = key(
-        None, "audit near-duplicate images: differing bits allowed; null: off"
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=11)] | None = key(
+        8, "audit near-duplicate images too: bits of 64 that may differ; null: off", "bits"
     )
     fail_on: list[str] = key(["query_ids", "questions", "query_file"], "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")

@@ -27,6 +27,7 @@ KNOWN_LEAKS: dict[str, str] = {
     "valid+test:query_ids": "The published validation file is the test file; it is not used.",
     "valid+test:questions": "The published validation file is the test file; it is not used.",
     "valid+test:images": "The published validation file is the test file; it is not used.",
+    "valid+test:near_images": "The published validation file is the test file; it is not used.",
     "train+valid:passage_file": "All splits search the same passage file.",
     "train+test:passage_file": "All splits search the same passage file.",
     "valid+test:passage_file": "All splits search the same passage file.",

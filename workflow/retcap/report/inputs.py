@@ -43,6 +43,7 @@ class RetrievalInputs:
     weights: Mapping[str, float] = field(default_factory=dict)  # data set -> how often an epoch shows each row
     audits: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.audit`
     images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.screening`
+    indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search_approximate`
     differences: Path | None = None  # JSON of `retcap.retrieval.comparison.differences`
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
+from retcap.report import checks, contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
 from retcap.report.ranking_plots import K, cell, value_of
@@ -31,6 +31,8 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
         "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
+        "indexes": checks.index_rows({name: read_json(path) for name, path in inputs.indexes.items()}),
+        "overlaps": checks.overlap_table({name: read_json(path) for name, path in inputs.audits.items()}),
         "leaks": splits.leaks(inputs.audits) if inputs.audits else None,
         "training": {name: learning.curves(read_json(path), path, titles) for name, path in inputs.curves.items()},
         "overview": overview(results, datasets, systems, inputs),

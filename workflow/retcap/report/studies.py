@@ -38,6 +38,7 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
         weights=params.weights,
         audits=_named(sets, found.audits),
         images=_named(sets, found.images),
+        indexes=_named(sets, found.indexes),
         differences=Path(found.differences),
         parameters=Path(found.parameters),
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},

@@ -7,12 +7,12 @@ Every folder is an output of `normalise` (or of `hold_out`). A pair of splits is
 
     query_ids       ids of queries
     questions       pairs of picture and question (the path is the picture's name)
-    images          paths of query pictures, or their bytes when `roots` is given
+    images          paths of query pictures, or their bytes when an image pack is given
     golds           ids of positives: expected, and the reason for the slices "gold seen / unseen in training"
     passages        ids of passages: expected where splits share a corpus
     texts           passage texts
     query_file, passage_file   SHA-256 of the published files
-    near_images     near-duplicate query pictures, with `near_duplicate_bits`
+    near_images     near-duplicate query pictures, with `near_duplicate_bits` (see retcap.retrieval.perceptual)
 
 and every split for `duplicate_ids`, `dangling_golds` (positives without a passage), `null_texts` and `blank_queries`.
 Known leaks, given as {"valid+test:query_file": "why"}, are reported with their reason and do not fail.
@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from retcap.retrieval.contents import Contents, near_images, read_contents
-from retcap.retrieval.roots import Roots
+from retcap.retrieval.contents import Contents, Prints, near_images, read_contents
+from retcap.retrieval.packed import PackedPictures
 
 log = logging.getLogger(__name__)
 PAIR_CHECKS = (
@@ -56,32 +56,32 @@ def audit(
     dataset: str,
     fail_on: Sequence[str] = FAIL_ON,
     known_leaks: Mapping[str, str] | None = None,
-    roots: str | Path | Mapping[str, str | Path] | None = None,
+    pack: str | Path | None = None,
     near_duplicate_bits: int | None = None,
 ) -> dict[str, Any]:
     """Report on all splits and all pairs of them; `report["failures"]` names what `fail_on` forbids.
 
-    With `roots`, query pictures are compared by their bytes (every file is read once); `near_duplicate_bits` needs it.
+    With `pack`, query pictures are compared by their bytes; `near_duplicate_bits` needs it.
     """
     unknown = sorted(set(fail_on) - set(PAIR_CHECKS) - set(SPLIT_CHECKS))
     if unknown:
         known = ", ".join((*PAIR_CHECKS, *SPLIT_CHECKS))
         raise ValueError(f"audit.fail_on names the unknown check {', '.join(unknown)}. Known checks: {known}.")
-    if near_duplicate_bits is not None and roots is None:
-        raise ValueError(
-            "audit.near_duplicate_bits needs the image roots: pictures must be read. Give `roots` or leave it out."
-        )
-    image_roots = None if roots is None else Roots(roots)
-    contents = {name: read_contents(Path(folder), image_roots) for name, folder in splits.items()}
+    if near_duplicate_bits is not None and pack is None:
+        raise ValueError("audit.near_duplicate_bits needs the image pack. Give `pack`, or leave it out.")
+    pictures = None if pack is None else PackedPictures.open(Path(pack))
+    contents = {name: read_contents(Path(folder), pictures) for name, folder in splits.items()}
     pairs = {f"{a}+{b}": overlaps(contents[a], contents[b]) for a, b in combinations(splits, 2)}
-    if near_duplicate_bits is not None and image_roots is not None:
+    if near_duplicate_bits is not None and pictures is not None:
+        prints = Prints.of(contents.values(), pictures)
         for (a, b), found in zip(combinations(splits, 2), pairs.values(), strict=True):
-            found["near_images"] = near_images(contents[a], contents[b], image_roots, near_duplicate_bits)
+            found["near_images"] = near_images(contents[a], contents[b], prints, near_duplicate_bits)
     report = {
         "dataset": dataset,
         "splits": {name: content.facts for name, content in contents.items()},
         "pairs": pairs,
-        "compared_image_bytes": roots is not None,
+        "compared_image_bytes": pack is not None,
+        "near_duplicate_bits": near_duplicate_bits,
         "fail_on": list(fail_on),
     }
     findings = list(judge(report, known_leaks or {}))

@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.contents import all_hashes, values_of
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.tables import QUERIES, ROW_GROUP, TableWriter, batches, rows_of
+from retcap.retrieval.values import all_hashes, values_of
 
 GROUPS = ("passage", "image", "row")
 

@@ -10,16 +10,20 @@ data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 import logging
 import shutil
 from collections.abc import Iterator
+from itertools import compress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import hold_out, sample
 from retcap.retrieval.normalise import normalise
 from retcap.retrieval.roots import Roots
+from retcap.retrieval.tables import batches
 
 log = logging.getLogger(__name__)
 
@@ -75,22 +79,31 @@ def test_queries(folder: Path) -> pa.Table:
 
 
 def picture_files(folder: Path, roots: Any) -> Iterator[tuple[str, Path]]:
-    """Every picture that any split names, queries and passages alike, sorted: path in the data, file (if it is there).
+    """Every distinct picture that any split names, by first appearance: path in the data, file (it may be missing).
 
-    The published validation split counts too: the audit compares its pictures. Paths are held as Arrow strings, about
-    70 bytes each; a set of Python strings and Path objects would take six times that for a million pictures.
+    The published validation split counts too: the audit compares its pictures. The tables are read twice, first for
+    hashes of eight bytes that tell repeated paths: a set of a million paths would take some hundred megabytes.
     """
-    named = pa.array([], pa.string())
-    for split in ("train", "valid", "test", "published_valid"):
-        for table in ("queries", "passages"):
-            file = folder / split / f"{table}.parquet"
-            if file.is_file():
-                column = pq.read_table(file, columns=["image"])["image"].combine_chunks()
-                named = pa.concat_arrays([named, column.cast(pa.string()).drop_null()]).unique()
-    resolver = Roots(roots)
-    for path in named.sort():
-        if (file := resolver.resolve(path.as_py())) is not None:
-            yield path.as_py(), file
+    splits = [folder / split for split in ("train", "valid", "test", "published_valid")]
+    named = [split / f"{table}.parquet" for split in splits for table in ("queries", "passages")]
+    tables = [table for table in named if table.is_file()]
+    every = np.concatenate([hashes(paths) for table in tables for paths in named_images(table)])
+    first = np.zeros(len(every), bool)
+    first[np.unique(every, return_index=True)[1]] = True
+    resolver, start = Roots(roots), 0
+    for table in tables:
+        for paths in named_images(table):
+            here = first[start : start + len(paths)]
+            start += len(paths)
+            for path in compress(paths, here.tolist()):
+                if (file := resolver.resolve(path)) is not None:
+                    yield path, file
+
+
+def named_images(table: Path) -> Iterator[list[str]]:
+    """Paths in the column `image` of a table, a batch at a time, nulls left out."""
+    for batch in batches(table, ["image"]):
+        yield batch.column(0).drop_null().to_pylist()
 
 
 def split_folders(folder: Path) -> dict[str, Path]:

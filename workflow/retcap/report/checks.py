@@ -1,0 +1,56 @@
+"""What was checked about the retrieval study's data and search: overlaps of the splits, approximate indexes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retcap.report import wording
+
+
+def overlap_table(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What every two splits share: one row per data set and pair, one column per check, each with its verdict.
+
+    `verdict` is "bad" for a failure, "known" for a known leak, else "": an overlap that is allowed, or none.
+    """
+    checks = list(dict.fromkeys(check for one in reports.values() for pair in _pairs(one).values() for check in pair))
+    rows = []
+    for name, report in reports.items():
+        verdicts = {(one["place"], one["check"]): "known" for one in report.get("known_leaks") or []}
+        verdicts |= {(one["place"], one["check"]): "bad" for one in report.get("failures") or []}
+        for place, found in _pairs(report).items():
+            cells = [
+                {
+                    "text": wording.count(found[check]["count"]) if check in found else wording.NOTHING,
+                    "verdict": verdicts.get((place, check), ""),
+                }
+                for check in checks
+            ]
+            rows.append({"dataset": name, "place": place, "cells": cells})
+    return {"checks": checks, "rows": rows}
+
+
+def _pairs(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return report.get("pairs") or {}
+
+
+def index_rows(indexes: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """One row per data set, index and effort: recall of the exact first k, time for all queries at once, size."""
+    rows = []
+    for name, records in indexes.items():
+        for record in records:
+            times = {key: None if record.get(key) is None else 1000 * record[key] for key in ("search_s", "build_s")}
+            rows.append(
+                {
+                    "dataset": name,
+                    "kind": record["kind"].replace("_", " "),
+                    "options": record["options"],
+                    "effort": record.get("effort"),
+                    "skipped": record.get("skipped"),
+                    "k": record.get("k"),
+                    "recall": wording.percent(record.get("recall")),
+                    "queries": record.get("queries"),
+                    "search_ms": wording.number(times["search_s"], 1),
+                    "build_ms": wording.number(times["build_s"], 1),
+                    "size": wording.number(record.get("index_mb"), 2),
+                }
+            )
+    return rows

@@ -1,0 +1,36 @@
+"""Values of one kind in a normalised split (ids, questions, pictures, texts), streamed, and their hashes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from retcap.retrieval.hashing import hashes
+from retcap.retrieval.tables import batches
+
+KINDS = ("query_ids", "questions", "images", "golds", "passages", "texts")
+
+
+def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
+    """Values of one kind, a batch at a time, nulls left out."""
+    table, columns = {
+        "query_ids": ("queries", ["query_id"]),
+        "questions": ("queries", ["image", "question"]),
+        "images": ("queries", ["image"]),
+        "golds": ("queries", ["positives"]),
+        "passages": ("passages", ["passage_id"]),
+        "texts": ("passages", ["text"]),
+    }[kind]
+    for batch in batches(folder / f"{table}.parquet", columns):
+        column = batch.column(columns[0])
+        values = (column.flatten() if kind == "golds" else column).to_pylist()
+        if kind == "questions":
+            pairs = zip(values, batch.column("question").to_pylist(), strict=True)
+            values = [None if image is None else f"{image}\0{question}" for image, question in pairs]
+        yield [value for value in values if value is not None]
+
+
+def all_hashes(values: Iterable[list[str]]) -> np.ndarray:
+    """Hashes of all values in order, uint64."""
+    parts = [hashes(batch) for batch in values]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
