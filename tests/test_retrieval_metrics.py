@@ -418,6 +418,21 @@ def test_one_ranking_is_scored_by_all_dialects():
     assert same[0] == same[1]  # equal scores have equal intervals: the same images were drawn
 
 
+def test_hits_of_one_search_serve_dialects_that_count_rows_and_those_that_count_passages(tmp_path):
+    """The search goes on until `depth` distinct passages are there and drops no row: A A A B, C is too far down."""
+    records = [{"answer": ["x"], "passage_id": ["B"]}]
+    queries, passages = world.tables_from_files(records, [(name, "x") for name in "AAABC"])
+    angles = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
+    corpus = Vectors.of(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32), ids=list("AAABC"))
+    asked = Vectors.of(np.array([[1.0, 0.0]], dtype=np.float32), ids=["q0"])
+    write_hits(tmp_path / "hits.parquet", exact_search(asked, corpus, 2, collapse=False), asked, corpus)
+    hits = pq.read_table(tmp_path / "hits.parquet")
+    assert hits["passage_row"].to_pylist() == [0, 1, 2, 3]
+    found = score_ways(queries, passages, hits, (1, 2), ["strict", "ret"], 0, about=world.ABOUT, draws=50).result
+    assert [way["metrics"]["R@2"]["value"] for way in found["dialects"].values()] == [1.0, 0.0]
+    assert [way["duplicates_collapsed"] for way in found["dialects"].values()] == [2, 0]
+
+
 def test_a_program_that_would_stop_says_why_beside_the_main_dialect_and_stops_as_main():
     records = [{"answer": ["zoo"], "passage_id": ["b"]}, {"answer": [{"range": [1, 2]}], "passage_id": ["b"]}]
     corpus, rankings = [("a", "the zoo"), ("b", "pond")], [[0, 1], [1, 0]]
