@@ -18,7 +18,7 @@ rule build_panorama_world:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         train_images=lookup("panorama_world/train_images", within=config),
@@ -49,7 +49,7 @@ rule prepare_captions:
         "../../envs/data.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=60,
         disk_mb=8000,
     params:
@@ -111,7 +111,7 @@ rule train_tiny_captioner:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
         gpu=gpus(1),
     params:
@@ -148,8 +148,8 @@ rule caption:
     threads: 1
     resources:
         gpu=lambda wildcards: gpus(captioner_card("gpu")(wildcards)),
-        mem_mb=lambda wildcards: captioner_card("mem_mb")(wildcards) if config["device"] == "cuda" else 4000,
-        runtime=captioner_card("runtime_min"),
+        mem_mb=memory(sized(captioner_card("mem_mb"), 4000)),
+        runtime=sized(captioner_card("runtime_min"), 30),
         attempt=lambda wildcards, attempt: attempt,
     params:
         captioner=lambda wildcards: wildcards.captioner,
@@ -180,7 +180,7 @@ rule caption_baseline:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         baseline=lambda wildcards: wildcards.baseline,
@@ -207,7 +207,7 @@ rule clean_captions:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=10,
     params:
         code=code("clean_captions"),
@@ -228,7 +228,7 @@ rule count_caption_ngrams:
         "../../envs/metrics.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=20,
     params:
         code=code("count_caption_ngrams"),
@@ -255,7 +255,7 @@ rule score_captions:
         "../../envs/metrics.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=60,
     params:
         metrics=lookup("captioning/metrics", within=config),
@@ -279,7 +279,7 @@ rule summarise_captioning:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=5,
     params:
         models=lookup("captioning/models", within=config),

@@ -40,6 +40,16 @@ def gpus(count):
     return count if config["device"] == "cuda" else 0
 
 
+def sized(full, small):
+    """What a job of the full study asks for, or one of the demo: a cluster's short queues take only small jobs."""
+    return full if config["device"] == "cuda" else small
+
+
+def memory(amount):
+    """Function of wildcards and attempt: megabytes, a second attempt asks for twice as many. `amount` may be a function."""
+    return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
 def captioner_option(name):
     """Function of wildcards: one setting of a captioner, its own or else the study's."""
 

@@ -11,7 +11,7 @@ rule write_config:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
         runtime=5,
     params:
         config_hash=config_hash(),
@@ -32,7 +32,7 @@ rule report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
         runtime=15,
     params:
         title=lookup("report/title", within=config),
@@ -67,7 +67,7 @@ rule check:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory(500),
         runtime=5,
     params:
         captions=f"results/{config['experiment']}/captioning/captions",

@@ -18,7 +18,7 @@ rule build_m2kr_world:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         seed=lookup("m2kr_world/seed", within=config),
@@ -40,7 +40,7 @@ rule download_m2kr:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=240,
         disk_mb=8000,
     params:
@@ -67,9 +67,9 @@ rule normalise_retrieval:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
-        disk_mb=20000,
+        mem_mb=memory(2000),
+        runtime=sized(60, 15),
+        disk_mb=sized(20000, 1000),
     params:
         dataset=lambda wildcards: wildcards.dataset,
         settings=retrieval_set(
@@ -96,9 +96,9 @@ rule pack_retrieval_images:
         "../../envs/data.yaml"
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=1440,
-        disk_mb=400000 if config["device"] == "cuda" else 2000,
+        mem_mb=memory(sized(8000, 2000)),
+        runtime=sized(1440, 15),
+        disk_mb=sized(400000, 2000),
     params:
         settings=retrieval_set("roots"),
         pack=lookup("retrieval/pack", within=config),
@@ -121,8 +121,8 @@ rule audit_retrieval:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory(sized(4000, 1000)),
+        runtime=sized(120, 15),
     params:
         dataset=lambda wildcards: wildcards.dataset,
         near_duplicate_bits=lookup("retrieval/near_duplicate_bits", within=config),
@@ -147,9 +147,9 @@ rule screen_retrieval:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=30,
-        disk_mb=20000,
+        disk_mb=sized(20000, 1000),
     params:
         dataset=lambda wildcards: wildcards.dataset,
         policy=lookup("retrieval/missing_images", within=config),
@@ -174,7 +174,7 @@ rule pretrain_tiny_clip:
         "../../envs/models.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
     params:
         training=lookup("retrieval/tiny_clip", within=config),
@@ -199,7 +199,7 @@ rule build_retriever:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=15,
     params:
         backbone=lambda wildcards: backbone(retriever(wildcards)["backbone"]),
@@ -233,12 +233,12 @@ rule train_retriever:
         "<benchmarks>/train_retriever/{retriever}.tsv"
     conda:
         "../../envs/models.yaml"
-    threads: 16 if config["device"] == "cuda" else 2
+    threads: sized(16, 2)
     resources:
         gpu=gpus(config["retrieval"]["training"]["gpus"]),
-        mem_mb=64000 if config["device"] == "cuda" else 4000,
-        runtime=1440,
-        disk_mb=50000,
+        mem_mb=memory(sized(64000, 4000)),
+        runtime=sized(1440, 30),
+        disk_mb=sized(50000, 2000),
     params:
         training=training_settings(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
@@ -268,11 +268,11 @@ rule embed_retrieval:
         "<benchmarks>/embed_retrieval/{encoder}/{dataset}/{shard}.tsv"
     conda:
         "../../envs/models.yaml"
-    threads: 8 if config["device"] == "cuda" else 1
+    threads: sized(8, 1)
     resources:
         gpu=gpus(1),
-        mem_mb=16000 if config["device"] == "cuda" else 2000,
-        runtime=240,
+        mem_mb=memory(sized(16000, 2000)),
+        runtime=sized(240, 15),
     params:
         encoder=lambda wildcards: wildcards.encoder,
         backbone=encoder_backbone,
@@ -310,11 +310,11 @@ rule search_retrieval:
         "<benchmarks>/search_retrieval/{encoder}/{dataset}.tsv"
     conda:
         "../../envs/models.yaml"
-    threads: 8 if config["device"] == "cuda" else 1
+    threads: sized(8, 1)
     resources:
         gpu=gpus(1),
-        mem_mb=lambda wildcards: 2000 + config["retrieval"]["search"]["memory_mb"],
-        runtime=120,
+        mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
+        runtime=sized(120, 15),
     params:
         encoder=lambda wildcards: wildcards.encoder,
         search=lookup("retrieval/search", within=config),
@@ -340,7 +340,7 @@ rule score_retrieval:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
     params:
         encoder=lambda wildcards: wildcards.encoder,
@@ -374,7 +374,7 @@ rule summarise_retrieval:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=15,
     params:
         retrievers=list(config["retrieval"]["retrievers"]),
