@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, explain
 from retcap.config.parts import NotNegative, Section, key
-from retcap.config.retrieval import M2krWorld, Retrieval
+from retcap.config.retrieval import Retrieval
+from retcap.config.retrieval_data import M2krWorld
 
 
 class Report(Section):

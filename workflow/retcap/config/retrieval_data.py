@@ -1,0 +1,96 @@
+"""Configuration of the retrieval study's data: files, hold-outs, pictures, downloads, the generated world."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from retcap import plugins
+from retcap.config.parts import Fraction, NotNegative, Positive, Section, key
+
+SEED = "the TinyCLIP-ReT-2 study"
+WORLD = "results/data/m2kr_world/"
+
+
+class HoldOut(Section):
+    """Validation rows taken out of the training rows, where a data set has no validation split of its own."""
+
+    rows: Positive = key(5000, "training rows to hold out", "rows", SEED)
+    by: Literal["passage", "image", "row"] = key("passage", "what stays together; `passage` makes its entities unseen")
+
+
+class RetrievalSet(Section):
+    """Files of one M2KR data set; lists, because the releases are split in several files."""
+
+    train: list[str] = key([], "JSONL files of training queries", "paths")
+    train_passages: list[str] = key(
+        [], "corpus of the training queries; empty: the passages in the query lines", "paths"
+    )
+    valid: list[str] = key([], "JSONL files of validation queries; with `holdout` they are only audited", "paths")
+    valid_passages: list[str] = key([], "corpus of the validation queries; empty: the test corpus", "paths")
+    test: list[str] = key([], "JSONL files of test queries", "paths")
+    passages: list[str] = key([], "JSONL files of the corpus that test queries search", "paths")
+    roots: str | dict[str, str] = key("", "folder of the images, or path prefix → folder", "path")
+    valid_limit: Positive | None = key(5000, "validation queries used, drawn at random; null: all", "queries", SEED)
+    holdout: HoldOut | None = key(None, "hold validation rows out of training; null: the set has its own")
+    weight: Annotated[float, Field(ge=0)] = key(1.0, "how often an epoch shows each training row", "", SEED)
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> "RetrievalSet":
+        for name in ("train", "test", "passages"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"`{name}` names no file. Every data set needs training and test queries and a corpus."
+                )
+        if not self.valid and self.holdout is None:
+            raise ValueError(
+                "neither `valid` nor `holdout` is given. Name validation files, or hold rows out of training."
+            )
+        return self
+
+    def files(self) -> dict[str, list[str]]:
+        """Every input file by key."""
+        names = ("train", "train_passages", "valid", "valid_passages", "test", "passages")
+        return {name: getattr(self, name) for name in names}
+
+
+def world_sets() -> dict[str, RetrievalSet]:
+    """The four sets of the generated world; as published, InfoSeek has no validation split and OKVQA's leaks."""
+    sets = {}
+    for name, splits in plugins.load("datasets", "m2kr_world").FILES.items():
+        found = {split: parts["queries"] for split, parts in splits.items()}
+        found |= {"train_passages": splits["train"]["passages"], "passages": splits["test"]["passages"]}
+        values: dict[str, Any] = {part: [WORLD + path for path in paths] for part, paths in found.items()}
+        group = getattr(plugins.load("datasets", name), "HOLD_OUT", None)
+        values["holdout"] = HoldOut(rows=100, by=group) if group else None
+        sets[name] = RetrievalSet(**values, roots=f"{WORLD}images")
+    return sets
+
+
+class Pack(Section):
+    """Images are decoded and resized once."""
+
+    side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px")
+    resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
+    encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
+
+
+class MissingImages(Section):
+    """Rows whose picture is missing or broken. They are counted either way, per split and for queries and passages."""
+
+    policy: Literal["mask", "drop"] = key(
+        "mask", "`mask`: the row counts as one without a picture; `drop`: a query is left out, a passage is masked"
+    )
+    max_share: Fraction = key(1.0, "an error where a larger share of a split's pictures is missing; 1: never")
+
+
+class Download(Section):
+    """Where the published JSONL files come from."""
+
+    repository: str = key("aimagelab/ReT-M2KR", "data set on the hub", "", "ReT-2")
+    revision: str | None = key(None, "its revision (commit); null: the newest, which may change under you")
+
+
+class M2krWorld(Section):
+    """The generated M2KR world."""
+
+    seed: NotNegative = key(0, "seed of the world")
