@@ -291,7 +291,7 @@ def test_a_repeated_instruction_is_removed_from_the_question(tmp_path):
     card, queries, _, _ = run(tmp_path, both, OVEN)
     assert [row["question"] for row in queries] == [OVEN["question"]] * 2
     assert card["queries"]["repeated_instruction"] == 1
-    assert "1 questions repeated their instruction" in card["warnings"][0]
+    assert "Questions that repeated their instruction in front: 1;" in card["warnings"][0]
     assert without_instruction("Find", "") == ("Find", False)
 
 

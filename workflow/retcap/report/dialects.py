@@ -1,31 +1,42 @@
 """One ranking, scored by the rules of several published programs: how far the rules alone move a number."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 from retcap.report import wording
+from retcap.report.ranking_plots import K, cell
 
-METRICS = ("R@5", "PR@5", "PR word@5")
-
-
-def table(results: Sequence[Mapping[str, Any]], system: str | None) -> dict[str, Any] | None:
-    """Rows of a table for one system: data set, dialect, scores in percent or why the program would stop."""
-    chosen = [result for result in results if result["system"] == system and len(result.get("dialects") or {}) > 1]
-    rows = [
-        {"dataset": result["dataset"], "dialect": name, "stopped": way.get("stopped")} | _scores(way)
-        for result in chosen
-        for name, way in result["dialects"].items()
-    ]
-    return {"system": system, "metrics": METRICS, "rows": rows} if rows else None
+METRICS = (f"R@{K}", f"PR@{K}")
 
 
-def _scores(way: Mapping[str, Any]) -> dict[str, Any]:
-    found = [(way.get("metrics") or {}).get(metric) or {} for metric in METRICS]
-    cells = [
-        {
-            "text": wording.percent(one.get("value")),
-            "interval": wording.interval(one.get("ci_low"), one.get("ci_high"), digits=1, scale=100),
-        }
-        for one in found
-    ]
-    return {"cells": cells, "counted": way.get("n_pr_queries")}
+def table(
+    results: Sequence[Mapping[str, Any]], system: str | None, datasets: Sequence[str], titles: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Scores of one system in percent: a row per dialect, two columns per data set; None with one dialect only.
+
+    Where the original program would stop, the cells point to a note that says why.
+    """
+    found = {result["dataset"]: result.get("dialects") or {} for result in results if result["system"] == system}
+    names = list(dict.fromkeys(name for ways in found.values() for name in ways))
+    if len(names) < 2:
+        return None
+    notes: list[str] = []
+    rows = []
+    for name in names:
+        cells = []
+        for dataset in datasets:
+            way = found.get(dataset, {}).get(name) or {}
+            if stopped := way.get("stopped"):
+                notes.append(f"{name} on {titles.get(dataset, dataset)}: {stopped}")
+                mark = ascii_lowercase[(len(notes) - 1) % len(ascii_lowercase)]
+                cells += [{"text": wording.NOTHING, "interval": "", "mark": mark}] * len(METRICS)
+            else:
+                cells += [cell(way, metric) | {"mark": ""} for metric in METRICS]
+        rows.append({"dialect": name, "cells": cells})
+    return {
+        "system": system,
+        "metrics": METRICS,
+        "rows": rows,
+        "notes": list(zip(ascii_lowercase, notes, strict=False)),
+    }

@@ -45,7 +45,7 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "contrasts": []
         if inputs.differences is None
         else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained),
-        "dialects": dialects.table(results, inputs.trained[0] if inputs.trained else None),
+        "dialects": dialects.table(results, next(iter(inputs.trained), None), datasets, titles),
         "slices": slice_tables(results, systems),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),

@@ -112,21 +112,21 @@ def _warnings(card: Mapping[str, Any], answer_kinds: Sequence[str]) -> Iterator[
     """What a person should know before trusting results on this split, as sentences."""
     queries, passages = card["queries"], card["passages"]
     if repeated := queries["repeated_instruction"]:
-        yield f"{repeated} questions repeated their instruction in front; it was removed there."
+        yield f"Questions that repeated their instruction in front: {repeated}; it was removed there."
     if missing := queries["without_any_positive_in_passages"]:
-        yield f"{missing} of {queries['rows']} queries have no positive among the passages: a miss when scored."
+        yield f"Queries without any positive among the passages: {missing} of {queries['rows']}, each a miss when scored."
     if duplicates := passages["duplicate_ids"]:
-        yield f"{duplicates} passage rows repeat the id of another row; search collapses them to the best-scoring row."
+        yield f"Passage rows that repeat the id of another row: {duplicates}; by the strict rules the best-scoring row counts."
     if several := passages["ids_with_several_texts"]:
-        yield f"{several} passage ids come with more than one text."
+        yield f"Passage ids that come with more than one text: {several}."
     unrooted = queries["images_without_root"] + passages["images_without_root"]
     if unrooted:
-        yield f"{unrooted} image paths lie below no configured root and count as missing images."
+        yield f"Image paths below no configured root: {unrooted}; they count as missing images."
     unusual = sorted(set(queries["answer_kinds"]) - set(answer_kinds)) if answer_kinds else []
     if unusual:
         yield f"Answers come as {', '.join(unusual)} instead of {', '.join(answer_kinds)}. Is it the right file?"
     if joined := queries["with_joined_answer"]:
-        yield f'{joined} queries have answers joined with "&&"; each is searched as one string.'
+        yield f'Queries with answers joined by "&&": {joined}; each is searched as one string.'
 
 
 def _log_summary(card: Mapping[str, Any]) -> None:
