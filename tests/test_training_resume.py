@@ -37,7 +37,7 @@ SMALL = {
 SETTINGS = (
     "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, pack: {side_px: 32}, "
     "tiny_clip: {steps: 2, batch_size: 8}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
-    "audit_images: false, training: {epochs: 3, per_device_batch_size: 4, save_steps: 4, load_best: false}}"
+    "training: {epochs: 3, per_device_batch_size: 4, save_steps: 4, load_best: false}}"
 )
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", SETTINGS]
 STEPS, STEPS_PER_EPOCH = 45, 15

@@ -6,7 +6,7 @@ from typing import Any
 
 from retcap import plugins
 from retcap.report.inputs import CaptioningInputs, RetrievalInputs
-from retcap.retrieval.systems import RANDOM, UNTRAINED, ZERO_SHOT
+from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 
 
 def captioning(found: Any, params: Any) -> CaptioningInputs:

@@ -114,9 +114,9 @@ def _warnings(card: Mapping[str, Any], answer_kinds: Sequence[str]) -> Iterator[
     if repeated := queries["repeated_instruction"]:
         yield f"Questions that repeated their instruction in front: {repeated}; it was removed there."
     if missing := queries["without_any_positive_in_passages"]:
-        yield f"Queries without any positive among the passages: {missing} of {queries['rows']}, each a miss when scored."
+        yield f"Queries without a positive among the passages: {missing} of {queries['rows']}, a miss when scored."
     if duplicates := passages["duplicate_ids"]:
-        yield f"Passage rows that repeat the id of another row: {duplicates}; by the strict rules the best-scoring row counts."
+        yield f"Passage rows that repeat an id: {duplicates}; by the strict rules the best-scoring row counts."
     if several := passages["ids_with_several_texts"]:
         yield f"Passage ids that come with more than one text: {several}."
     unrooted = queries["images_without_root"] + passages["images_without_root"]

@@ -1,10 +1,4 @@
-"""The compared systems: what turns queries and passages into vectors.
-
-random                  random unit vectors: chance, by the same code
-zero_shot-<backbone>    CLIP's own text and image features, summed
-untrained-<retriever>   the retriever as built, before any training
-<retriever>             the trained retriever
-"""
+"""The compared systems: what turns queries and passages into vectors. Their names: `system_names`."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -13,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from retcap import plugins
 from retcap.retrieval.hashing import file_sha256
+from retcap.retrieval.system_names import RANDOM, ZERO_SHOT
 
-RANDOM, ZERO_SHOT, UNTRAINED = "random", "zero_shot-", "untrained-"
 RANDOM_SIZE = 64  # channels of the random vectors; chance does not depend on it
 WEIGHTS = (".safetensors", ".bin", ".pt")  # suffixes of the files that hold them
 
