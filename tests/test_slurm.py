@@ -1,0 +1,63 @@
+"""The cluster profile on a real SLURM of one node; left out where SLURM is not installed."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slurm_cluster
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
+QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
+MISSING = slurm_cluster.missing()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"SLURM is not installed ({', '.join(MISSING)}); Debian: slurm-wlm munge"),
+]
+
+
+def jobs(environment: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What SLURM knows of every job, by the rule in its comment."""
+    done = subprocess.run(
+        ["scontrol", "-d", "show", "job"], env=environment, capture_output=True, text=True, check=True
+    )
+    found = {}
+    for block in done.stdout.split("\n\n"):
+        facts = dict(re.findall(r"(\w+)=(\S+)", block))
+        if "Comment" in facts:
+            found[facts["Comment"].removeprefix("rule_").partition("_wildcards_")[0]] = facts
+    return found
+
+
+def test_jobs_get_their_partition_memory_and_gpus(tmp_path: Path):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", checkout)
+    target = "results/demo/retrieval/hits/random/m2kr_oven.parquet"
+    with slurm_cluster.running(tmp_path / "cluster") as environment:
+        environment |= {"PYTHONPATH": str(checkout / "workflow"), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(
+            [*SNAKEMAKE, *QUICK, "--config", "device=cuda", "--", target],
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = jobs(environment)
+    assert (checkout / target).is_file()
+    for rule in ("embed_retrieval", "search_retrieval"):
+        assert found[rule]["Partition"] == "gpu"
+        assert found[rule]["JOB_GRES"] == "gpu:toy:1"
+    assert found["normalise_retrieval"]["Partition"] == "cpu"
+    assert "gpu" not in found["normalise_retrieval"]["JOB_GRES"]
+    assert found["embed_retrieval"]["MinMemoryNode"] in ("16000M", "15.62G")
+    assert {job["JobState"] for job in found.values()} == {"COMPLETED"}
