@@ -355,9 +355,17 @@ def test_a_test_split_never_adds_inline_passages_to_the_corpus(tmp_path):
 
 def test_images_without_a_root_are_missing_images(tmp_path):
     card, queries, passages, quarantine = run(tmp_path, OVEN, roots={"infoseek": "/data/infoseek"})
-    assert (queries[0]["image"], passages[0]["image"]) == (None, OVEN["passage_image_path"])
+    # the path stays, so that the screening counts it among the missing ones and treats it like them
+    assert (queries[0]["image"], passages[0]["image"]) == (OVEN["image_path"], OVEN["passage_image_path"])
     assert quarantine == []
     assert card["queries"]["images_without_root"] == 1
+
+
+def test_a_row_whose_only_content_is_a_picture_without_a_root_is_set_aside(tmp_path):
+    rows = [OVEN | {"question": ""}, OVEN | {"data_id": "q2"}]
+    card, queries, _, quarantine = run(tmp_path, *rows, roots={"infoseek": "/data/infoseek"})
+    assert len(queries) == 1
+    assert [one["reason"] for one in quarantine] == ["empty_query"]
 
 
 def test_the_longest_prefix_wins_and_is_replaced():

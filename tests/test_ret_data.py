@@ -163,7 +163,9 @@ def test_items_have_text_image_and_one_of_their_positives(world, prepared):
     rows = data.TrainingRows([part], seed=2)
     queries = pq.read_table(world / "queries.parquet").to_pylist()
     ids = pq.read_table(world / "passages.parquet")["passage_id"].to_pylist()
-    assert counts == {"world": {"rows": 37, "passages": 11, "empty_positives": 0, "rows_without_positive": 0}}
+    assert counts == {
+        "world": {"rows": 37, "passages": 11, "empty_positives": 0, "unknown_positives": 0, "rows_without_positive": 0}
+    }
     assert len(rows) == 37
     for row, query in enumerate(queries):
         drawn = {ids[rows[epoch, row, 0]["code"]] for epoch in range(30)}
@@ -223,12 +225,25 @@ def prepare_one(files: dict, tokenizer, folder: Path):
     return data.prepare([msgspec.convert(files, data.Source)], folder, tokenizer)
 
 
-def test_positive_without_passage_is_an_error(world, tokenizer, tmp_path):
+def test_a_positive_that_is_an_id_only_is_left_out_and_counted(world, tokenizer, tmp_path):
     def change(queries, passages):
         queries[5]["positives"] = ["9999"]
 
     files = rewrite(world, tmp_path / "w", change)
-    with pytest.raises(ValueError, match=r"query 'q5' \(row 5\): positive '9999' is not in"):
+    _, counts = prepare_one(files, tokenizer, tmp_path / "data")
+    [found] = counts.values()
+    assert (found["unknown_positives"], found["rows_without_positive"], found["rows"]) == (1, 1, 36)
+
+
+def test_many_unknown_positives_mean_a_missing_corpus(world, tokenizer, tmp_path):
+    def change(queries, passages):
+        for query in queries[5:15]:
+            query["positives"] = ["9999"]
+
+    files = rewrite(world, tmp_path / "w", change)
+    with pytest.raises(
+        ValueError, match=r"10 of \d+ positives are not in .*'9999' of query 'q5' \(row 5\).*train_passages"
+    ):
         prepare_one(files, tokenizer, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -237,7 +252,7 @@ def test_query_without_positive_is_an_error(world, tokenizer, tmp_path):
     def change(queries, passages):
         queries[5]["positives"] = []
 
-    with pytest.raises(ValueError, match=r"query 'q5' \(row 5\): it has no positive passage id"):
+    with pytest.raises(ValueError, match=r"query 'q5' \(row 5\) has no positive passage id"):
         prepare_one(rewrite(world, tmp_path / "w", change), tokenizer, tmp_path / "data")
 
 

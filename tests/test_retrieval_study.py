@@ -57,7 +57,7 @@ def test_every_set_gets_three_splits_that_do_not_share_questions(world: Path, na
     assert (folder / "published_valid").is_dir() is (name == "m2kr_okvqa")
     splits = study.split_folders(folder)
     assert list(splits) == (
-        ["train", "held_out", "valid", "test"] if name == "m2kr_okvqa" else ["train", "valid", "test"]
+        ["train", "valid", "published_valid", "test"] if name == "m2kr_okvqa" else ["train", "valid", "test"]
     )
 
 

@@ -144,7 +144,7 @@ class Retrieval(Section):
     near_duplicate_bits: Annotated[int, Field(ge=0, le=11)] | None = key(
         8, "audit near-duplicate images too: bits of 64 that may differ; null: off", "bits"
     )
-    fail_on: list[str] = key(["query_ids", "questions", "query_file"], "audit findings that stop the run")
+    fail_on: list[str] = key(["queries", "questions", "query_file"], "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")
 
     @field_validator("datasets", "backbones", "retrievers", mode="before")

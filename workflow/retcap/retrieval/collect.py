@@ -89,7 +89,7 @@ class PassageTable:
     def finish(self) -> None:
         """Write the passages that are a picture only: every line has been read."""
         for passage in self._without_text.values():
-            if passage.image is None:
+            if passage.is_empty:
                 self.counts["ids_without_content"] += 1  # named as a positive, described nowhere: not a passage
             else:
                 self._write(passage, hash(passage.passage_id))

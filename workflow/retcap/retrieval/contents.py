@@ -24,6 +24,7 @@ class Contents(NamedTuple):
     hashes: dict[str, np.ndarray]
     files: dict[str, dict[str, str]]  # "query_file" or "passage_file" -> sha256 -> file name
     facts: dict[str, Any]
+    part_of: str | None = None  # hash of the whole whose rows a hold-out shared out: two parts have one file by design
     pictures: PackedPictures | None = None  # then `hashes["images"]` are contents, else paths
 
     def names(self, kind: str, wanted: np.ndarray) -> list[str]:
@@ -65,9 +66,11 @@ def read_contents(folder: Path, pictures: PackedPictures | None) -> Contents:
         facts["missing_image_files"] = len(distinct["images"]) - len(pictures.packed(distinct["images"]))
         distinct["images"] = pictures.of(distinct["images"])
     files: dict[str, dict[str, str]] = {"query_file": {}, "passage_file": {}}
-    for file in card["files"]:
+    whole = card.get("source", card)  # a sample or a hold-out names the files it was taken from there
+    for file in whole["files"]:
         files["query_file" if file["content"] == "queries" else "passage_file"][file["sha256"]] = file["name"]
-    return Contents(folder, distinct, files, facts, pictures)
+    part_of = whole["hash"] if "held_out" in card else None
+    return Contents(folder, distinct, files, facts, part_of, pictures)
 
 
 class Prints(NamedTuple):

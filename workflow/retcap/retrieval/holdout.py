@@ -122,7 +122,8 @@ def copy_part(source: Path, out: Path, mask: np.ndarray, split: str | None, note
         shutil.copyfile(source / name, out / name)
     card = json.loads((source / "card.json").read_text(encoding="utf-8"))
     # The query files and their counts belong to the whole: a part of a file is not the file.
-    card["source"] = {"queries": card["queries"], "files": card["files"], "hash": card["hash"]}
+    whole = {"queries": card["queries"], "files": card["files"], "hash": card["hash"]}
+    card.setdefault("source", whole)  # a sample of a part still comes from the whole
     card["queries"] = {"rows": int(mask.sum())}
     card["files"] = [file for file in card["files"] if file["content"] == "passages"]
     card |= note | ({} if split is None else {"split": split})

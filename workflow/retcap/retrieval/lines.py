@@ -58,6 +58,11 @@ class Passage(msgspec.Struct, gc=False):
     image: str | None
     without_root: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a text nor a picture that could be found."""
+        return self.text is None and (self.image is None or self.without_root)
+
 
 class Query(msgspec.Struct, gc=False):
     """One query with its positives as the line carries them."""
@@ -89,7 +94,7 @@ def to_query(line: QueryLine, roots: Roots) -> Query:
     query_id = _id(line.question_id if line.data_id is None else line.data_id, "data_id")
     question, repeated = without_instruction(line.question or "", line.instruction or "")
     image, without_root = _image(line.image_path or line.img_path, roots)
-    if image is None and not question:
+    if (image is None or without_root) and not question:
         raise Unusable("empty_query", "neither a question nor an image below a configured root")
     answer, answer_json = _value(_answer, ("answer", line.answer), ("answers", line.answers))
     ids, ids_json = _value(_ids, ("passage_id", line.passage_id), ("pos_item_ids", line.pos_item_ids))
@@ -113,7 +118,7 @@ def to_passage(line: PassageLine, roots: Roots) -> Passage:
     """Uniform record of one corpus line. Raises Unusable or LeavesRoot."""
     text = line.passage_content if line.passage_text is None else line.passage_text
     passage = _passage(_id(line.passage_id, "passage_id"), text, line.passage_image_path, roots)
-    if passage.text is None and passage.image is None:
+    if passage.is_empty:
         raise Unusable("empty_passage", "neither a text nor an image below a configured root")
     return passage
 
@@ -177,11 +182,9 @@ def _passage(passage_id: str, text: str | None, image: str | None, roots: Roots)
 
 
 def _image(image: str | None, roots: Roots) -> tuple[str | None, bool]:
-    """Image path or None, and whether it was dropped because no root is configured for it."""
+    """Image path or None, and whether no root is configured for it: then it is a missing picture, judged as such later."""
     image = (image or "").strip()
-    if not image:
-        return None, False
-    return (image, False) if roots.has(image) else (None, True)
+    return (image, not roots.has(image)) if image else (None, False)
 
 
 def _id(value: Id, field: str) -> str:

@@ -107,7 +107,6 @@ def named_images(table: Path) -> Iterator[list[str]]:
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """The splits that an audit compares; with a hold-out the published one is `valid` and ours `held_out`."""
-    published = folder / "published_valid"
-    ours = {"held_out": folder / "valid", "valid": published} if published.is_dir() else {"valid": folder / "valid"}
-    return {"train": folder / "train", **ours, "test": folder / "test"}
+    """The splits that an audit compares. `valid` is what chooses the model; a published split it replaces is beside it."""
+    names = ["train", "valid", "published_valid", "test"]
+    return {name: folder / name for name in names if name != "published_valid" or (folder / name).is_dir()}

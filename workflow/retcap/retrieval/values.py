@@ -8,13 +8,14 @@ import numpy as np
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.tables import batches
 
-KINDS = ("query_ids", "questions", "images", "golds", "passages", "texts")
+KINDS = ("query_ids", "queries", "questions", "images", "golds", "passages", "texts")
 
 
 def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
     """Values of one kind, a batch at a time, nulls left out."""
     table, columns = {
         "query_ids": ("queries", ["query_id"]),
+        "queries": ("queries", ["query_id", "question"]),
         "questions": ("queries", ["image", "question"]),
         "images": ("queries", ["image"]),
         "golds": ("queries", ["positives"]),
@@ -24,9 +25,9 @@ def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
     for batch in batches(folder / f"{table}.parquet", columns):
         column = batch.column(columns[0])
         values = (column.flatten() if kind == "golds" else column).to_pylist()
-        if kind == "questions":
+        if len(columns) > 1:
             pairs = zip(values, batch.column("question").to_pylist(), strict=True)
-            values = [None if image is None else f"{image}\0{question}" for image, question in pairs]
+            values = [None if first is None else f"{first}\0{question}" for first, question in pairs]
         yield [value for value in values if value is not None]
 
 

@@ -26,6 +26,7 @@ from retcap.retriever.collator import image_of
 from retcap.retriever.sampler import Key, draw
 
 log = logging.getLogger(__name__)
+UNKNOWN_LIMIT = 0.1  # share of positives known by id alone, above which a corpus file must be missing
 ROWS_AT_ONCE = 65_536
 PROBE = "Using the provided image, obtain documents: 12,345 naïve parks' names?"  # tells tokenizers apart
 
@@ -155,22 +156,24 @@ def _prepare_one(source: Source, folder: Path, tokenizer: Any, codes: dict[str, 
 
 
 def _join(source: Source, folder: Path, place: dict[str, int], empty: np.ndarray) -> dict[str, int]:
-    """Write the arrays that lead from a training row to its query row and its positives."""
+    """Write the arrays that lead from a training row to its query row and its positives.
+
+    A positive that is nothing but an id (InfoSeek has such) cannot be trained on: it is left out and counted, and so is
+    a row without any other. Many of them mean that a corpus file is missing.
+    """
     rows, lengths, positives = [], [], []
-    counts = Counter(rows=0, passages=len(empty), empty_positives=0, rows_without_positive=0)
-    at = 0
+    counts = Counter(rows=0, passages=len(empty), empty_positives=0, unknown_positives=0, rows_without_positive=0)
+    at, named, first = 0, 0, ""
     for batch in pq.ParquetFile(source.queries).iter_batches(ROWS_AT_ONCE, columns=["query_id", "positives"]):
         for query, wanted in zip(batch["query_id"].to_pylist(), batch["positives"].to_pylist(), strict=True):
-            unknown = next((passage for passage in wanted or () if passage not in place), None)
-            if not wanted or unknown is not None:
-                what = (
-                    f"positive {unknown!r} is not in {source.passages}" if wanted else "it has no positive passage id"
-                )
-                raise ValueError(
-                    f"{source.queries}: query {query!r} (row {at}): {what}. Training needs every positive there."
-                )
-            found = dict.fromkeys(place[passage] for passage in wanted)
+            if not wanted:
+                raise ValueError(f"{source.queries}: query {query!r} (row {at}) has no positive passage id.")
+            unknown = [passage for passage in wanted if passage not in place]
+            first = first or (f"{unknown[0]!r} of query {query!r} (row {at})" if unknown else "")
+            found = dict.fromkeys(place[passage] for passage in wanted if passage in place)
             usable = [passage for passage in found if not empty[passage]]
+            named += len(wanted)
+            counts["unknown_positives"] += len(unknown)
             counts["empty_positives"] += len(found) - len(usable)
             counts["rows_without_positive"] += not usable
             if usable:
@@ -178,6 +181,11 @@ def _join(source: Source, folder: Path, place: dict[str, int], empty: np.ndarray
                 lengths.append(len(usable))
                 positives += usable
             at += 1
+    if counts["unknown_positives"] > UNKNOWN_LIMIT * named:
+        raise ValueError(
+            f"{source.queries}: {counts['unknown_positives']} of {named} positives are not in {source.passages}, the "
+            f"first is {first}. Name the corpus of the training queries in `train_passages`."
+        )
     counts["rows"] = len(rows)
     if not rows:
         raise ValueError(f"{source.queries}: no row to train on ({dict(counts)}).")
