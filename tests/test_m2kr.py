@@ -363,7 +363,7 @@ def test_images_without_a_root_are_missing_images(tmp_path):
 
 def test_a_row_whose_only_content_is_a_picture_without_a_root_is_set_aside(tmp_path):
     rows = [OVEN | {"question": ""}, OVEN | {"data_id": "q2"}]
-    card, queries, _, quarantine = run(tmp_path, *rows, roots={"infoseek": "/data/infoseek"})
+    _, queries, _, quarantine = run(tmp_path, *rows, roots={"infoseek": "/data/infoseek"})
     assert len(queries) == 1
     assert [one["reason"] for one in quarantine] == ["empty_query"]
 

@@ -181,7 +181,8 @@ def test_training_rows_have_the_shares_of_the_pilot(page):
     assert [rows[name][2] for name in ("OVEN", "E-VQA", "InfoSeek", "OKVQA")] == ["28.5", "14.1", "56.8", "0.7"]
     assert rows["all"][1] == "1\u202f191\u202f200"
     assert rows["InfoSeek"][3] == "5\u202f000held out by passage"
-    assert rows["OVEN"][-1] == "2"  # lines set aside in training and test files
+    assert rows["OVEN"][-1] == "3"  # lines set aside in the files of all splits
+    assert rows["InfoSeek"][-1] == "2"  # held out: no validation file of its own
 
 
 def test_the_pilot_is_put_right(page):
@@ -389,6 +390,18 @@ def test_differences_are_a_matrix_judged_by_their_intervals(page, text):
     assert rows["trained − zero-shot"][1].startswith("+51.825.9–77.7p < 0.001")
     assert text.count('<span class="good">+') == 11  # of 12; against zero-shot on OKVQA the interval includes zero
     assert "clear of zero in 11 of 12 paired comparisons" in " ".join("".join(page.text).split())
+
+
+def test_a_lead_counts_from_both_sides():
+    record = {"dataset": "x", "metric": "R@5", "p": 0.01, "p_holm": 0.02}
+    records = [
+        record | {"first": "a", "second": "b", "difference": -0.2, "ci_low": -0.3, "ci_high": -0.1},
+        record | {"first": "a", "second": "c", "difference": 0.2, "ci_low": 0.1, "ci_high": 0.3},
+        record | {"first": "b", "second": "c", "difference": 0.1, "ci_low": -0.1, "ci_high": 0.3},
+    ]
+    tables = contrasts.matrix(records, ["x"], ["a", "b"])
+    assert contrasts.won(tables, "a") == (1, 2)
+    assert contrasts.won(tables, "b") == (1, 2)  # ahead of a, undecided against c
 
 
 def test_a_difference_without_a_value_stays_empty():

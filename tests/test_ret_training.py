@@ -439,3 +439,9 @@ def test_progress_and_evaluations_are_told(world, initial, tmp_path, capfd, monk
     said = capfd.readouterr().err
     assert "training a: 2/2 steps" in said
     assert re.search(r"training a: validation R@10 in percent after step 2: .*macro \d+\.\d", said)
+
+
+def test_a_schedule_shorter_than_the_training_is_refused(world, initial, tmp_path):
+    with pytest.raises(ValueError, match=r"schedule_epochs 1\.0 is shorter than epochs 3"):
+        job(world, initial, tmp_path / "scratch", schedule_epochs=1.0)
+    job(world, initial, tmp_path / "scratch", schedule_epochs=1.0, max_steps=3)

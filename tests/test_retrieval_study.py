@@ -79,7 +79,7 @@ def test_random_vectors_differ_between_queries_and_passages(tmp_path: Path):
             side, tmp_path / f"{name}.parquet", tmp_path, tmp_path / f"{name}.npy", tmp_path / f"{name}.ids.parquet"
         )
         options = {"shards": 1, "storage": "float32"}
-        systems.embed(None, place, options, shard=0, seed=1, threads=1, progress=iter)
+        systems.embed(None, place, options, shard=0, dataset="x", seed=1, threads=1, progress=iter)
         made.append(np.load(place.out))
     assert made[0].shape == (3, systems.RANDOM_SIZE)
     assert not np.isclose(made[0], made[1]).all(axis=1).any()
@@ -140,10 +140,10 @@ def test_the_banner_lines_up_systems_and_sets():
 
 
 def test_published_rows_are_marked_and_carry_their_caveat():
-    rows = comparison.published_rows()
+    rows = comparison.published_rows(["m2kr_oven"])
     assert rows["source"].str.startswith("published: ").all()
     assert rows["caveat"].str.len().min() > 10
-    ret = rows[(rows["system"] == "ReT CLIP ViT-L") & (rows["dataset"] == "oven") & (rows["metric"] == "R@5")]
+    ret = rows[(rows["system"] == "ReT CLIP ViT-L") & (rows["dataset"] == "m2kr_oven") & (rows["metric"] == "R@5")]
     assert ret["value"].tolist() == [0.82]
 
 
@@ -162,3 +162,23 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
     ]
     assert found[0]["difference"] == 0.5
     assert 0 <= found[0]["ci_low"] <= 0.5 <= found[0]["ci_high"] <= 1
+
+
+def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(world: Path, tmp_path: Path):
+    """A gold passage of a validation query that the test corpus lacks could never be found."""
+    values = settings(world, "m2kr_evqa", valid_limit=None)
+    corpus = tmp_path / "corpus.jsonl"
+    valid = [json.loads(line) for line in Path(values["valid"][0]).read_text().splitlines() if line.endswith("}")]
+    gold = next(row["passage_id"] for row in valid if row.get("passage_text") and row.get("data_id"))
+    lines = Path(values["passages"][0]).read_text().splitlines()
+    corpus.write_text("\n".join(line for line in lines if f'"{gold}"' not in line) + "\n")
+    for name, valid_passages in (("added", []), ("own", [str(corpus)])):
+        study.normalise_set(
+            plugins.load("datasets", "m2kr_evqa"),
+            tmp_path / name,
+            values | {"passages": [str(corpus)], "valid_passages": valid_passages},
+            seed=3,
+        )
+        ids = pq.read_table(tmp_path / name / "valid/passages.parquet")["passage_id"].to_pylist()
+        assert (gold in ids) is (name == "added")
+        assert gold not in pq.read_table(tmp_path / name / "test/passages.parquet")["passage_id"].to_pylist()

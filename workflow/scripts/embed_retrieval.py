@@ -24,6 +24,7 @@ with job.start(snakemake) as run:
             place,
             params.embedding,
             shard=params.shard,
+            dataset=dataset,
             seed=params.seed,
             threads=snakemake.threads,
             progress=partial(run.progress, label=f"{name} of {dataset} by {params.encoder}", unit="batch"),

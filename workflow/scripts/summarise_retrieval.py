@@ -18,7 +18,8 @@ with job.start(snakemake) as run:
     per_query: dict[str, dict[str, Path]] = {}
     for result, path in zip(results, snakemake.input.per_query, strict=True):
         per_query.setdefault(result["system"], {})[result["dataset"]] = Path(path)
-    tables = [comparison.table(results), *([comparison.published_rows()] if params.published else [])]
+    datasets = list(dict.fromkeys(result["dataset"] for result in results))
+    tables = [comparison.table(results), *([comparison.published_rows(datasets)] if params.published else [])]
     pd.concat(tables).to_csv(run.out.table, index=False)
     found = comparison.differences(per_query, params.retrievers, draws=params.draws, seed=params.seed)
     comparison.write(run.out.differences, found)

@@ -26,7 +26,9 @@ class RetrievalSet(Section):
         [], "corpus of the training queries; empty: the passages in the query lines", "paths"
     )
     valid: list[str] = key([], "JSONL files of validation queries; with `holdout` they are only audited", "paths")
-    valid_passages: list[str] = key([], "corpus of the validation queries; empty: the test corpus", "paths")
+    valid_passages: list[str] = key(
+        [], "corpus of the validation queries; empty: the test corpus and what the lines bring", "paths"
+    )
     test: list[str] = key([], "JSONL files of test queries", "paths")
     passages: list[str] = key([], "JSONL files of the corpus that test queries search", "paths")
     roots: str | dict[str, str] = key("", "folder of the images, or path prefix → folder", "path")

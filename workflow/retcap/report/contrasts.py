@@ -46,8 +46,10 @@ def cell(record: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def won(tables: Sequence[Mapping[str, Any]], system: str) -> tuple[int, int]:
-    """Comparisons by the first metric in which the interval speaks for a system, and all comparisons it is first in."""
+    """Comparisons of a system by the first metric: in how many the interval speaks for it, and how many there are."""
     if not tables:
         return 0, 0
-    cells = [cell for row in tables[0]["rows"] if row["first"] == system for cell in row["cells"]]
-    return sum(cell["verdict"] == "good" for cell in cells), len(cells)
+    sides = [("good", row["cells"]) for row in tables[0]["rows"] if row["first"] == system]
+    sides += [("bad", row["cells"]) for row in tables[0]["rows"] if row["second"] == system]
+    verdicts = [(cell["verdict"], wanted) for wanted, cells in sides for cell in cells]
+    return sum(verdict == wanted for verdict, wanted in verdicts), len(verdicts)

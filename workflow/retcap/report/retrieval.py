@@ -114,8 +114,7 @@ def slice_tables(results: Sequence[Mapping[str, Any]], systems: Sequence[str]) -
             for value, entry in values.items():
                 table = tables.setdefault(result["dataset"], {"systems": systems, "rows": {}})
                 row = table["rows"].setdefault((name, value), {"n": entry.get("n"), "cells": {}})
-                pair = [wording.percent(value_of({"metrics": entry}, metric)) for metric in (f"R@{K}", f"PR@{K}")]
-                row["cells"][result["system"]] = pair
+                row["cells"][result["system"]] = [cell({"metrics": entry}, metric) for metric in (f"R@{K}", f"PR@{K}")]
     return tables
 
 

@@ -38,11 +38,16 @@ def data_table(
             row |= {
                 "share": wording.percent(mix[name] / sum(mix.values())) if sum(mix.values()) else wording.NOTHING,
                 "held_out": None if held is None else held["by"],
-                "rejected": own["train"]["rejected"]["rows"] + own["test"]["rejected"]["rows"],
+                "rejected": sum(own[split]["rejected"]["rows"] for split in _files_of(own)),
                 "warnings": [sentence for split in SPLITS for sentence in own[split]["warnings"]],
             }
         rows.append(row)
     return rows
+
+
+def _files_of(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Splits with files of their own: validation rows that were held out come from the training files."""
+    return ["train", "test"] if "held_out" in cards["valid"] else list(SPLITS)
 
 
 def total(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -52,8 +57,11 @@ def total(rows: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def set_aside(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Rejected lines of the training and test files by reason, the most frequent first, with a few of each."""
-    files = [folder / split / "quarantine.jsonl" for folder in folders.values() for split in ("train", "test")]
+    """Rejected lines of all files by reason, the most frequent first, with a few of each."""
+    cards = {
+        folder: {split: read_json(folder / split / "card.json") for split in SPLITS} for folder in folders.values()
+    }
+    files = [folder / split / "quarantine.jsonl" for folder, own in cards.items() for split in _files_of(own)]
     return by_reason([record for file in files for record in read_jsonl(file)])
 
 

@@ -45,12 +45,13 @@ def differences(
     return found
 
 
-def published_rows() -> pd.DataFrame:
-    """Rows of the literature on the real data, marked as published, with their caveats."""
+def published_rows(datasets: Sequence[str]) -> pd.DataFrame:
+    """Rows of the literature on the real data, marked as published, with their caveats; our data sets by our names."""
+    ours = {published.family(name): name for name in datasets}
     rows = [
         {
             "system": row.system,
-            "dataset": dataset,
+            "dataset": ours.get(dataset, dataset),
             "metric": metric,
             "value": value,
             "source": f"published: {row.source}",

@@ -182,7 +182,7 @@ def _passage(passage_id: str, text: str | None, image: str | None, roots: Roots)
 
 
 def _image(image: str | None, roots: Roots) -> tuple[str | None, bool]:
-    """Image path or None, and whether no root is configured for it: then it is a missing picture, judged as such later."""
+    """Image path or None, and whether no root is configured for it: the screening counts it among the missing."""
     image = (image or "").strip()
     return (image, not roots.has(image)) if image else (None, False)
 

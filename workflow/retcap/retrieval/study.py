@@ -35,6 +35,10 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
     corpora["valid"] = settings["valid_passages"] or settings["passages"]
     folder.mkdir(parents=True)
 
+    # Without a corpus of its own, validation searches the test corpus. A gold passage that only its lines bring is
+    # added: it could never be found otherwise, and would drag the score down that selects the model.
+    inline = {"valid": not settings["valid_passages"]}
+
     def read(split: str, out: str) -> Path:
         normalise(
             name,
@@ -44,6 +48,7 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
             roots=settings["roots"],
             out=folder / out,
             answer_kinds=kinds,
+            collect_inline=inline.get(split),
         )
         return folder / out
 
@@ -107,6 +112,6 @@ def named_images(table: Path) -> Iterator[list[str]]:
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
-    """The splits that an audit compares. `valid` is what chooses the model; a published split it replaces is beside it."""
+    """The splits that an audit compares. `valid` chooses the model; the published split it may replace is beside it."""
     names = ["train", "valid", "published_valid", "test"]
     return {name: folder / name for name in names if name != "published_valid" or (folder / name).is_dir()}

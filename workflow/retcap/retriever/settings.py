@@ -76,6 +76,11 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         for name in ("epochs", "schedule_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 yield f"{name} {value} must be positive."
+        if self.schedule_epochs is not None and self.max_steps is None and self.schedule_epochs < self.epochs:
+            yield (
+                f"schedule_epochs {self.schedule_epochs} is shorter than epochs {self.epochs}: behind its end a cosine "
+                "rises again. Make it at least as long, or name max_steps."
+            )
         for name in ("chunk_size", "eval_steps", "save_steps", "log_steps", "eval_batch_size", "patience"):
             if (value := getattr(self, name)) is not None and value < 1:
                 yield f"{name} {value} must be at least 1."
