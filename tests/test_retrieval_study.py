@@ -134,7 +134,9 @@ def test_a_checkpoint_is_named_by_its_weights(tmp_path: Path):
 
 
 def test_the_banner_lines_up_systems_and_sets():
-    lines = comparison.banner([result("a", "x", 0.5), result("bb", "x", 0.25), result("a", "y", 0.125)]).splitlines()
+    lines = comparison.banner(
+        [result("a", "x", 0.5), result("bb", "x", 0.25), result("a", "y", 0.125)], "R@5"
+    ).splitlines()
     assert lines[-2].split() == ["a", "50.0", "12.5"]
     assert lines[-1].split() == ["bb", "25.0", "–"]
 
@@ -156,7 +158,7 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
             pa.table({"query_row": range(4), "query_id": list("abcd"), "cluster": list("abcd"), "R@5": column}),
             paths[name]["x"],
         )
-    found = comparison.differences(paths, ["ours"], draws=200, seed=1)
+    found = comparison.differences(paths, ["ours"], 5, draws=200, seed=1)
     assert [(one["first"], one["second"], one["dataset"], one["metric"]) for one in found] == [
         ("ours", "other", "x", "R@5")
     ]

@@ -39,6 +39,11 @@ rule report:
         examples=lookup("report/examples", within=config),
         systems=caption_systems(),
         encoders=retrieval_systems(),
+        generated=[
+            name
+            for name, settings in config["retrieval"]["datasets"].items()
+            if any(file.startswith(f"{WORLD}/") for file in settings["test"])
+        ],
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
         retrievers={
             name: {key: settings[key] for key in ("backbone", "layer_strategy")}

@@ -12,6 +12,9 @@ def overlap_table(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     `verdict` is "bad" for a failure, "known" for a known leak, else "": an overlap that is allowed, or none.
     """
     checks = list(dict.fromkeys(check for one in reports.values() for pair in _pairs(one).values() for check in pair))
+    if "near_images" in checks and "images" in checks:  # the two belong together
+        checks.remove("near_images")
+        checks.insert(checks.index("images") + 1, "near_images")
     rows = []
     for name, report in reports.items():
         verdicts = {(one["place"], one["check"]): "known" for one in report.get("known_leaks") or []}

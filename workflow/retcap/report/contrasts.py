@@ -5,18 +5,16 @@ from typing import Any
 
 from retcap.report import wording
 
-SHOWN = ("R@5", "PR@5")
-
 
 def matrix(
-    records: Sequence[Mapping[str, Any]], datasets: Sequence[str], trained: Sequence[str]
+    records: Sequence[Mapping[str, Any]], datasets: Sequence[str], trained: Sequence[str], metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Per metric the rows "first minus second", a trained system always first; cells in percent points.
 
     `records`: as `retcap.retrieval.comparison.differences` gives them, as fractions with paired intervals.
     """
     tables = []
-    for metric in SHOWN:
+    for metric in metrics:
         found = {(one["first"], one["second"], one["dataset"]): one for one in records if one["metric"] == metric}
         pairs = dict.fromkeys((first, second) for first, second, _ in found)
         rows = [

@@ -5,13 +5,15 @@ from string import ascii_lowercase
 from typing import Any
 
 from retcap.report import wording
-from retcap.report.ranking_plots import K, cell
-
-METRICS = (f"R@{K}", f"PR@{K}")
+from retcap.report.ranking_plots import cell
 
 
 def table(
-    results: Sequence[Mapping[str, Any]], system: str | None, datasets: Sequence[str], titles: Mapping[str, str]
+    results: Sequence[Mapping[str, Any]],
+    system: str | None,
+    datasets: Sequence[str],
+    titles: Mapping[str, str],
+    metrics: Sequence[str],
 ) -> dict[str, Any] | None:
     """Scores of one system in percent: a row per dialect, two columns per data set; None with one dialect only.
 
@@ -30,13 +32,13 @@ def table(
             if stopped := way.get("stopped"):
                 notes.append(f"{name} on {titles.get(dataset, dataset)}: {stopped}")
                 mark = ascii_lowercase[(len(notes) - 1) % len(ascii_lowercase)]
-                cells += [{"text": wording.NOTHING, "interval": "", "mark": mark}] * len(METRICS)
+                cells += [{"text": wording.NOTHING, "interval": "", "mark": mark}] * len(metrics)
             else:
-                cells += [cell(way, metric) | {"mark": ""} for metric in METRICS]
+                cells += [cell(way, metric) | {"mark": ""} for metric in metrics]
         rows.append({"dialect": name, "cells": cells})
     return {
         "system": system,
-        "metrics": METRICS,
+        "metrics": metrics,
         "rows": rows,
         "notes": list(zip(ascii_lowercase, notes, strict=False)),
     }

@@ -36,6 +36,7 @@ class RetrievalInputs:
 
     results: Sequence[Path]  # result JSON of every (system, data set)
     trained: Sequence[str] = ()  # the trained systems; all others are baselines
+    generated: Sequence[str] = ()  # data sets that the pipeline draws itself
     explanations: Mapping[str, str] = field(default_factory=dict)  # system -> what it is, in a few words
     titles: Mapping[str, str] = field(default_factory=dict)  # data set -> its name in the literature
     curves: Mapping[str, Path] = field(default_factory=dict)  # training run -> curves JSON

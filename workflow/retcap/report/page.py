@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).parents[2] / "report"
 def build_report(inputs: ReportInputs) -> str:
     """The report as HTML text. Equal inputs give equal text, byte for byte."""
     sections: dict[str, Any] = {
-        "retrieval": None if inputs.retrieval is None else retrieval.section(inputs.retrieval),
+        "retrieval": None if inputs.retrieval is None else retrieval.section(inputs.retrieval, inputs.experiment),
         "captioning": None if inputs.captioning is None else captioning.section(inputs.captioning),
         "provenance": None,
     }

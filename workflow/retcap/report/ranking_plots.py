@@ -6,8 +6,6 @@ from typing import Any
 
 from retcap.report import plots, wording
 
-K = 5  # the cut-off the field reports for these four data sets (Lin et al. 2024, section 4)
-
 
 def recall_plots(
     results: Sequence[Mapping[str, Any]], datasets: Sequence[str], systems: Sequence[str], titles: Mapping[str, str]
@@ -37,38 +35,38 @@ def _curve(results: Sequence[Mapping[str, Any]], system: str, dataset: str) -> d
 
 
 def gap_plots(
-    results: Sequence[Mapping[str, Any]], systems: Sequence[str], titles: Mapping[str, str]
+    results: Sequence[Mapping[str, Any]], systems: Sequence[str], titles: Mapping[str, str], k: int
 ) -> dict[str, Any]:
-    """One plot per system: R@5, PR@5, floor and ceiling of every data set."""
+    """One plot per system: R@k, PR@k, floor and ceiling of every data set."""
     drawn = []
     for system in systems:
         gaps = []
         for result in [r for r in results if r["system"] == system]:
-            recall, pseudo = value_of(result, f"R@{K}"), value_of(result, f"PR@{K}")
+            recall, pseudo = value_of(result, f"R@{k}"), value_of(result, f"PR@{k}")
             if recall is not None and pseudo is not None:
-                floor, ceiling = (result.get("floors") or {}).get(f"PR@{K}"), result.get("pr_ceiling")
+                floor, ceiling = (result.get("floors") or {}).get(f"PR@{k}"), result.get("pr_ceiling")
                 scaled = [None if value is None else 100 * value for value in (floor, ceiling)]
                 title = titles.get(result["dataset"], result["dataset"])
                 gaps.append(plots.Gap(title, 100 * recall, 100 * pseudo, *scaled))
         if gaps:
             said = "; ".join(f"{gap.name} {wording.signed(gap.pseudo_recall - gap.recall, 1)} points" for gap in gaps)
-            drawn.append({"system": system, "svg": plots.gap_plot(gaps, K, f"PR@{K} minus R@{K} of {system}: {said}")})
-    return {"figures": drawn, "legend": plots.gap_legend(K)}
+            drawn.append({"system": system, "svg": plots.gap_plot(gaps, k, f"PR@{k} minus R@{k} of {system}: {said}")})
+    return {"figures": drawn, "legend": plots.gap_legend(k)}
 
 
-def bounds_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """PR@5 with all that it needs to be read: R@5, the gap, whole words only, floor, gold passages alone, ceiling."""
+def bounds_table(results: Sequence[Mapping[str, Any]], k: int) -> list[dict[str, Any]]:
+    """PR@k with all that it needs to be read: R@k, the gap, whole words only, floor, gold passages alone, ceiling."""
     rows = []
     for result in results:
-        gap = (result.get("gaps") or {}).get(f"PR-R@{K}") or {}
-        if value_of(result, f"PR@{K}") is None:
+        gap = (result.get("gaps") or {}).get(f"PR-R@{k}") or {}
+        if value_of(result, f"PR@{k}") is None:
             continue
-        ends = (result.get("floors") or {}).get(f"PR@{K}"), result.get("pr_gold"), result.get("pr_ceiling")
+        ends = (result.get("floors") or {}).get(f"PR@{k}"), result.get("pr_gold"), result.get("pr_ceiling")
         rows.append(
             {
                 "dataset": result["dataset"],
                 "system": result["system"],
-                "scores": [cell(result, metric) for metric in (f"R@{K}", f"PR@{K}", f"PR word@{K}")],
+                "scores": [cell(result, metric) for metric in (f"R@{k}", f"PR@{k}", f"PR word@{k}")],
                 "gap": wording.signed(None if gap.get("value") is None else 100 * gap["value"], 1),
                 "gap_interval": wording.interval(gap.get("ci_low"), gap.get("ci_high"), digits=1, scale=100),
                 "ends": [wording.percent(end) for end in ends],

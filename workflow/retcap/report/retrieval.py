@@ -1,5 +1,7 @@
 """The retrieval section: everything its template shows, as plain values. Scores are shown in percent of queries."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,24 +9,30 @@ from typing import Any
 from retcap.report import checks, contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
-from retcap.report.ranking_plots import K, cell, value_of
+from retcap.report.ranking_plots import cell, value_of
+from retcap.retrieval.headline import headline_k
 
 
-def section(inputs: RetrievalInputs) -> dict[str, Any]:
+def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
     """Values for `retrieval.html`."""
     results = read_results(inputs.results)
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
     systems = ordered(results, inputs.trained)
     titles = {name: inputs.titles.get(name, name) for name in datasets}
+    k = headline_k(cutoffs(results))
+    metrics = [f"R@{k}", f"PR@{k}"]
     data = splits.data_table(inputs.splits, results, inputs.weights)
     return {
-        "k": K,
+        "k": k,
         "results": results,
         "datasets": datasets,
         "titles": titles,
         "systems": systems,
         "trained": [name for name in systems if name in inputs.trained],
         "explanations": inputs.explanations,
+        "generated": [name for name in datasets if name in inputs.generated],
+        "dialect": results[0].get("dialect") or "strict",
+        "experiment": experiment,
         "data": data,
         "data_total": splits.total(data),
         "weighted": len(set(inputs.weights.values())) > 1,
@@ -35,18 +43,18 @@ def section(inputs: RetrievalInputs) -> dict[str, Any]:
         "overlaps": checks.overlap_table({name: read_json(path) for name, path in inputs.audits.items()}),
         "leaks": splits.leaks(inputs.audits) if inputs.audits else None,
         "training": {name: learning.curves(read_json(path), path, titles) for name, path in inputs.curves.items()},
-        "overview": overview(results, datasets, systems, inputs),
+        "overview": overview(results, datasets, systems, inputs, metrics),
         "pilot": literature.pilot() if inputs.show_published else None,
         "caveats": literature.published.CAVEATS if inputs.show_published else [],
         "metrics": {name: metric_table(results, name, systems) for name in datasets},
         "curves": ranking_plots.recall_plots(results, datasets, systems, titles),
-        "gaps": ranking_plots.gap_plots(results, systems, titles),
-        "bounds": ranking_plots.bounds_table(results),
+        "gaps": ranking_plots.gap_plots(results, systems, titles, k),
+        "bounds": ranking_plots.bounds_table(results, k),
         "contrasts": []
         if inputs.differences is None
-        else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained),
-        "dialects": dialects.table(results, next(iter(inputs.trained), None), datasets, titles),
-        "slices": slice_tables(results, systems),
+        else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained, metrics),
+        "dialects": dialects.table(results, next(iter(inputs.trained), None), datasets, titles, metrics),
+        "slices": slice_tables(results, systems, metrics),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),
     }
@@ -75,27 +83,56 @@ def find(results: Sequence[Mapping[str, Any]], system: str, dataset: str) -> Map
     return next((r for r in results if r["system"] == system and r["dataset"] == dataset), None)
 
 
+def cutoffs(results: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The K of all metrics R@K there are."""
+    names = {metric for result in results for metric in result["metrics"] if re.fullmatch(r"R@\d+", metric)}
+    return sorted(int(name[2:]) for name in names)
+
+
 def overview(
-    results: Sequence[Mapping[str, Any]], datasets: Sequence[str], systems: Sequence[str], inputs: RetrievalInputs
+    results: Sequence[Mapping[str, Any]],
+    datasets: Sequence[str],
+    systems: Sequence[str],
+    inputs: RetrievalInputs,
+    metrics: Sequence[str],
 ) -> dict[str, Any]:
-    """R@5 and PR@5 of every system on every data set, macro means, chance, and published rows."""
-    metrics = [f"R@{K}", f"PR@{K}"]
+    """R@k and PR@k of every system on every data set, macro means, chance, and published rows."""
     rows = []
     for system in systems:
         found = [find(results, system, name) for name in datasets]
         cells = [cell(result, metric) for result in found for metric in metrics]
-        means = [mean_of_all([value_of(result, metric) for result in found]) for metric in metrics]
+        means = [macro_mean(found, metric) for metric in metrics]
         kind = "trained" if system in inputs.trained else "baseline"
-        rows.append(
-            {"system": system, "kind": kind, "cells": cells, "means": [wording.percent(mean) for mean in means]}
-        )
+        rows.append({"system": system, "kind": kind, "cells": cells, "means": means})
     floors = [_floor(results, name, metric) for name in datasets for metric in metrics]
+    sizes = [(find(results, systems[0], name) or {}).get("n_queries") for name in datasets]
     return {
         "metrics": metrics,
+        "sizes": dict(zip(datasets, sizes, strict=True)),
         "rows": rows,
         "floors": [wording.percent(floor, 2) for floor in floors] if any(f is not None for f in floors) else [],
         "published": literature.rows(datasets, metrics) if inputs.show_published else None,
     }
+
+
+def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, str]:
+    """Unweighted mean over the data sets in percent, with the interval that follows from theirs.
+
+    The sets share no queries, so the half widths w of n sets add up as sqrt(sum w^2) / n.
+    """
+    mean = mean_of_all([value_of(result, metric) for result in results])
+    entries = [((result or {}).get("metrics") or {}).get(metric) for result in results]
+    widths = [_width(entry) for entry in entries if isinstance(entry, Mapping)]
+    known = [width for width in widths if width is not None]
+    if mean is None or len(known) < len(results):
+        return {"text": wording.percent(mean), "interval": ""}
+    half = math.sqrt(sum((width / 2) ** 2 for width in known)) / len(known)
+    return {"text": wording.percent(mean), "interval": wording.interval(mean - half, mean + half, digits=1, scale=100)}
+
+
+def _width(entry: Mapping[str, Any]) -> float | None:
+    low, high = entry.get("ci_low"), entry.get("ci_high")
+    return None if low is None or high is None else high - low
 
 
 def metric_table(results: Sequence[Mapping[str, Any]], dataset: str, systems: Sequence[str]) -> dict[str, Any]:
@@ -106,15 +143,17 @@ def metric_table(results: Sequence[Mapping[str, Any]], dataset: str, systems: Se
     return {"metrics": metrics, "rows": rows}
 
 
-def slice_tables(results: Sequence[Mapping[str, Any]], systems: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """R@5 and PR@5 of every system by slice of the queries, per data set that has slices."""
+def slice_tables(
+    results: Sequence[Mapping[str, Any]], systems: Sequence[str], metrics: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """R@k and PR@k of every system by slice of the queries, per data set that has slices."""
     tables: dict[str, dict[str, Any]] = {}
     for result in results:
         for name, values in (result.get("slices") or {}).items():
             for value, entry in values.items():
                 table = tables.setdefault(result["dataset"], {"systems": systems, "rows": {}})
                 row = table["rows"].setdefault((name, value), {"n": entry.get("n"), "cells": {}})
-                row["cells"][result["system"]] = [cell({"metrics": entry}, metric) for metric in (f"R@{K}", f"PR@{K}")]
+                row["cells"][result["system"]] = [cell({"metrics": entry}, metric) for metric in metrics]
     return tables
 
 

@@ -31,6 +31,7 @@ def retrieval(found: Any, params: Any) -> RetrievalInputs:
     return RetrievalInputs(
         results=[Path(path) for path in found.results],
         trained=list(params.retrievers),
+        generated=params.generated,
         explanations=explanations(params.retrievers),
         titles={name: plugins.load("datasets", name).CARD.title for name in sets},
         curves=_named(list(params.retrievers), found.curves),

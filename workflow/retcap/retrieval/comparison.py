@@ -12,8 +12,6 @@ import pyarrow.parquet as pq
 from retcap.retrieval import published
 from retcap.retrieval.differences import compare
 
-COMPARED = ("R@5", "R@10", "PR@5")  # what the paired differences are taken of
-
 
 def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per (dialect, system, data set, metric): value, interval, n, floor. The main dialect comes first."""
@@ -21,7 +19,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for dialect in dict.fromkeys(name for result in results for name in result["dialects"]):
         for result in results:
             way = result["dialects"].get(dialect, {})
-            about = {"dialect": dialect, "corpus_size": result["corpus_size"], "source": "measured"}
+            about = {"unit": "fraction", "dialect": dialect, "corpus_size": result["corpus_size"], "source": "measured"}
             for metric, found in way.get("metrics", {}).items():  # none where the original program would stop
                 place = {"system": result["system"], "dataset": result["dataset"], "metric": metric}
                 rows.append(place | found | {"floor": way["floors"].get(metric)} | about)
@@ -29,9 +27,9 @@ def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def differences(
-    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], *, draws: int, seed: int
+    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], k: int, *, draws: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Each trained system minus every other one on the same queries, with paired interval and randomisation p.
+    """R@k and PR@k of each trained system minus every other one on the same queries, with paired interval and p.
 
     `per_query`: system -> data set -> per-query table. The trained systems `main` form the family of Holm's correction.
     """
@@ -39,7 +37,7 @@ def differences(
     found = []
     for dataset in per_query[order[0]]:
         tables = {name: pq.read_table(per_query[name][dataset]) for name in order}
-        metrics = [name for name in COMPARED if name in tables[order[0]].column_names]
+        metrics = [name for name in (f"R@{k}", f"PR@{k}") if name in tables[order[0]].column_names]
         rng = np.random.default_rng(seed)
         found += compare(tables, dataset, rng, metrics, baselines=order[len(main) :], draws=draws)
     return found
@@ -54,6 +52,7 @@ def published_rows(datasets: Sequence[str]) -> pd.DataFrame:
             "dataset": ours.get(dataset, dataset),
             "metric": metric,
             "value": value,
+            "unit": "fraction",
             "source": f"published: {row.source}",
             "caveat": row.caveat,
         }
@@ -68,7 +67,7 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def banner(results: Sequence[Mapping[str, Any]], metric: str = "R@5") -> str:
+def banner(results: Sequence[Mapping[str, Any]], metric: str) -> str:
     """The study in a few lines for the terminal: one per system, the metric on every data set in percent."""
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
     values = {
