@@ -227,6 +227,8 @@ def test_missing_pictures_overlaps_and_indexes_are_shown(page):
     sides = page.table("Data set", "Split", "Side")
     assert sides["OVEN"][1:3] == ["test", "passage"]  # the last row of the set
     assert sides["OVEN"][-2:] == ["drop", "6 image broken, 31 image missing"]
+    words = " ".join("".join(page.text).split())
+    assert "592 of 19 200 pictures were missing or broken: what should have been seen" in words  # above 2 %
     assert "Missing or broken pictures: 592 of 19 200" in " ".join("".join(page.text).split())
     overlaps = page.table("Data set", "Splits", "query ids")
     assert overlaps["E-VQA"][1:] == ["valid and test", "0", "0", "72"]

@@ -9,6 +9,8 @@ from retcap.report.ranking_plots import value_of
 from retcap.report.retrieval import find, mean_of_all
 from retcap.report.scores import HEADLINE, System
 
+WORTH_SAYING = 0.02  # share of missing pictures that the opening mentions
+
 
 def captioning(section: Mapping[str, Any]) -> list[str]:
     """Sentences on the captioning study."""
@@ -65,6 +67,10 @@ def retrieval(section: Mapping[str, Any]) -> list[str]:
     if asked:
         which = f"all {asked}" if good == asked else f"{good} of {asked}"
         sentences.append(f"{best}’s lead is clear of zero in {which} paired comparisons in {metric}.")
+    missing, named = (sum(row[key] for row in section["images"]) for key in ("missing", "with_image"))
+    if missing > WORTH_SAYING * named:
+        amount = f"{wording.count(missing)} of {wording.count(named)} pictures"
+        sentences.append(f"{amount} were missing or broken: what should have been seen was in part not there.")
     if section["generated"]:
         names = wording.listing([section["titles"][name] for name in section["generated"]])
         which = "The data sets" if len(section["generated"]) == len(section["datasets"]) else f"The sets named {names}"
