@@ -172,7 +172,10 @@ def _curves(rng: np.random.Generator) -> dict:
         recall = {f"eval_{name}_R@10": value for name, value in scores.items()}
         pseudo = {f"eval_{name}_PR@10": value + 0.15 for name, value in scores.items()}
         evaluations.append({"step": step, "epoch": step / 1000, **recall, **pseudo})
-    best = {name: {"metric": f"eval_{name}_R@10", "value": 0.5, "step": 20_000} for name in ("macro", *SETS)}
+    best = {
+        name: {"metric": f"eval_{name}_R@10", "value": 0.177 if name == "macro" else 0.5, "step": 20_000}
+        for name in ("macro", *SETS)
+    }
     return {"train": train, "eval": evaluations, "best": best, "seconds": 1830.0, "stopped": "max_steps"}
 
 

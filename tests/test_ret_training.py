@@ -106,7 +106,7 @@ def test_run_learns_and_reports(uninterrupted, initial):
     one, curves = uninterrupted
     assert curves["steps"] == 15  # ceil(37 / 8) = 5 per epoch: the last partial batch counts
     assert curves["stopped"] == "epochs"
-    assert [entry["step"] for entry in curves["eval"]] == [5, 10, 15]
+    assert [entry["step"] for entry in curves["eval"]] == [0, 5, 10, 15]
     metrics = {f"eval_{name}_{kind}@{k}" for name in ("world", "macro") for kind in ("R", "PR") for k in (1, 5, 10)}
     assert all(metrics <= set(entry) for entry in curves["eval"])
     assert all(entry["eval_world_R@5"] == entry["eval_macro_R@5"] for entry in curves["eval"])
@@ -114,7 +114,7 @@ def test_run_learns_and_reports(uninterrupted, initial):
     assert max(entry["eval_world_R@1"] for entry in curves["eval"]) > 3 / 11  # chance is 1 / 11
     assert set(curves["best"]) == {"macro", "world"}
     best = curves["best"]["world"]
-    assert best["value"] == max(entry["eval_world_R@10"] for entry in curves["eval"])
+    assert best["value"] == max(entry["eval_world_R@10"] for entry in curves["eval"][1:])  # 0 takes no part
     assert json.loads(json.dumps(curves)) == curves == json.loads((Path(one.scratch) / "curves.json").read_text())
 
 
@@ -209,7 +209,7 @@ def test_best_weights_are_the_output(world, initial, tmp_path):
         world, initial, tmp_path / "scratch", best_output=str(tmp_path / "best"), epochs=9, save_steps=100, **options
     )
     curves = training.launch(one)
-    values = [entry["eval_macro_R@1"] for entry in curves["eval"]]
+    values = [entry["eval_macro_R@1"] for entry in curves["eval"][1:]]  # the first is before any training
     assert curves["stopped"] == "early"
     assert len(values) < 9
     assert values[-1] <= max(values)
@@ -220,7 +220,7 @@ def test_best_weights_are_the_output(world, initial, tmp_path):
 
 def test_best_weights_of_each_set_are_kept_once(world, initial, tmp_path, monkeypatch):
     """Set one is best at the second evaluation, set two and the mean at the first: two models on disk, not three."""
-    values = iter([(0.2, 0.9), (0.4, 0.1), (0.3, 0.2)])
+    values = iter([(0.99, 0.99), (0.2, 0.9), (0.4, 0.1), (0.3, 0.2)])  # the first is before any training: no choice
     at_evaluation = []
 
     def score(self, model):
@@ -239,7 +239,7 @@ def test_best_weights_of_each_set_are_kept_once(world, initial, tmp_path, monkey
         "two": (0.9, 2),
     }
     assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["macro", "one", "two"]
-    for name, evaluation in (("macro", 0), ("one", 1), ("two", 0)):
+    for name, evaluation in (("macro", 1), ("one", 2), ("two", 1)):
         kept = weights(tmp_path / "best" / name)
         assert kept
         assert all(torch.equal(kept[key], at_evaluation[evaluation][key]) for key in kept)
@@ -344,7 +344,7 @@ def test_evaluating_draws_no_random_numbers(uninterrupted, world, initial, tmp_p
     whole, _ = uninterrupted
     one = job(world, initial, tmp_path / "scratch", **LAST, eval_steps=3)
     curves = training.launch(one)
-    assert [entry["step"] for entry in curves["eval"]] == [3, 6, 9, 12, 15]
+    assert [entry["step"] for entry in curves["eval"]] == [0, 3, 6, 9, 12, 15]
     assert_same_weights(Path(one.output), Path(whole.output))
 
 

@@ -34,14 +34,15 @@ def curves(content: Mapping[str, Any], path: Path, titles: Mapping[str, str]) ->
         ends = "; ".join(f"{name} ends at {wording.number(points[-1][1], 1)}" for name, points in lines.items())
         drawn = plots.evaluation_curves(lines, f"{metric}, percent", f"{metric} per evaluation: {ends}")
         figures[metric in loud].append(drawn)
-    best = max(series[headline][MACRO], key=lambda point: point[1]) if headline else None
+    chosen = (content.get("best") or {}).get(MACRO)
+    best = (chosen["step"], 100 * chosen["value"]) if chosen else None
     names = next(iter(series.values()), {})
     return {
         "figures": figures[True],
         "more": figures[False],
         "legend": plots.legend(list(names)),
         "headline": headline,
-        "best": best,  # step and percent
+        "best": best,  # step and percent of the evaluation that chose the weights
         "best_per_set": best_per_set(content, titles),
         "steps": train[-1]["step"] if train else None,
         "seconds": content.get("seconds"),

@@ -36,6 +36,7 @@ from retcap.retriever.trainer import RetrieverTrainer, last_checkpoint, seed_dro
 from retcap.retriever.validation import Validation
 
 log = logging.getLogger(__name__)
+BEFORE = "before.json"  # in the scratch folder: the scores before training
 
 
 def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
@@ -54,9 +55,9 @@ def launch(job: TrainingJob, gpus: int = 1) -> dict[str, Any]:
 def run(job: TrainingJob) -> dict[str, Any]:
     """Train on this rank; rank 0 writes `output` and `scratch/curves.json`. Returns the curves.
 
-    train, eval: lists of log entries with step and epoch; best: for "macro" and each set the metric, value, step and
-    epoch of its best weights; data: counts per set; stopped: "early", "max_steps" or "epochs"; seconds over all
-    sessions.
+    train, eval: lists of log entries with step and epoch, eval from step 0 on; best: for "macro" and each set the
+    metric, value, step and epoch of its best weights; data: counts per set; stopped: "early", "max_steps" or "epochs";
+    seconds over all sessions.
     """
     scratch = Path(job.scratch)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,8 @@ def run(job: TrainingJob) -> dict[str, Any]:
         else:
             if checkpoint:
                 log.info("going on from %s", checkpoint)
+            elif validation:
+                _score_untrained(validation, model, scratch)
             seed_dropout(job.seed, gather.rank())
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             state = trainer.state
@@ -179,10 +182,13 @@ def _curves(
         if score.is_file():
             best[name] = json.loads(score.read_text())
     train = [entry for entry in state.log_history if "loss" in entry]
+    evaluations = [entry for entry in state.log_history if any(key.startswith("eval_") for key in entry)]
+    if (before := Path(job.scratch) / BEFORE).is_file():
+        evaluations.insert(0, json.loads(before.read_text()))
     early = bool(job.validation) and state.global_step < last_step and selection.finished(state)
     return {
         "train": train,
-        "eval": [entry for entry in state.log_history if any(key.startswith("eval_") for key in entry)],
+        "eval": evaluations,
         "best": best,
         "data": counts,
         "stopped": "early" if early else "max_steps" if job.max_steps == last_step else "epochs",
@@ -190,6 +196,15 @@ def _curves(
         "seconds": train[-1]["seconds"] if train else 0.0,
         "job": msgspec.json.decode(msgspec.json.encode(job)),
     }
+
+
+def _score_untrained(validation: Validation, model: Any, scratch: Path) -> None:
+    """Evaluate before the first step: the beginning of the curves. It takes no part in choosing the weights."""
+    scores = {f"eval_{name}": value for name, value in validation.score(model).items()}
+    if gather.rank() == 0:
+        partial_file = scratch / f".{BEFORE}"
+        partial_file.write_text(json.dumps(scores | {"step": 0, "epoch": 0.0}))
+        os.replace(partial_file, scratch / BEFORE)
 
 
 def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
