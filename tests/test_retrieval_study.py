@@ -182,3 +182,20 @@ def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(wo
         ids = pq.read_table(tmp_path / name / "valid/passages.parquet")["passage_id"].to_pylist()
         assert (gold in ids) is (name == "added")
         assert gold not in pq.read_table(tmp_path / name / "test/passages.parquet")["passage_id"].to_pylist()
+
+
+def test_a_set_without_its_folder_of_pictures_is_not_read(world: Path, tmp_path: Path):
+    plugin = plugins.load("datasets", "m2kr_oven")
+    for roots, error, words in [
+        (
+            f"{world}/nowhere",
+            FileNotFoundError,
+            r"datasets\.m2kr_oven\.roots: no folder at .*/nowhere\. Unpack",
+        ),
+        ({"": f"{world}/images", "coco": "coco"}, FileNotFoundError, r"roots: no folder at .*/coco\."),
+        ("", ValueError, r"datasets\.m2kr_oven\.roots names no folder of pictures. Got ''"),
+        ({}, ValueError, r"names no folder of pictures. Got \{\}"),
+    ]:
+        with pytest.raises(error, match=words):
+            study.normalise_set(plugin, tmp_path / "oven", settings(world, "m2kr_oven", roots=roots), seed=3)
+        assert not (tmp_path / "oven").exists()
