@@ -10,6 +10,7 @@ import yaml
 from retcap.config import Config, resolve
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
+from retcap.retrieval import audit
 
 
 def merged(old, new):
@@ -170,3 +171,46 @@ def test_an_overlay_of_another_one_cannot_stand_on_the_demo(tmp_path: Path):
     found = resolved(balanced, base, folder=tmp_path)
     assert found["retrieval"]["datasets"]["m2kr_okvqa"]["weight"] == 9
     assert all("m2kr_world" not in own["roots"] for own in found["retrieval"]["datasets"].values())
+
+
+@pytest.mark.parametrize("name", ["random", "tiny_clip", "best-per-set", "untrained-x", "zero_shot-x", "llava-1.5-7b"])
+@pytest.mark.parametrize("kind", ["backbones", "retrievers"])
+def test_a_name_that_something_else_has_is_refused(kind: str, name: str, tmp_path: Path):
+    text = problems(f"retrieval:\n  {kind}:\n    {name}: {{}}\n", folder=tmp_path)
+    assert f"mine.yaml:3: retrieval.{kind}.{name}: `{name}` names something else in the results" in text
+    assert "has 1 problem:" in text
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "-x", "a b", "."])
+def test_a_name_cannot_leave_the_results_folder(name: str, tmp_path: Path):
+    text = problems(f"retrieval:\n  retrievers:\n    '{name}': {{}}\n", folder=tmp_path)
+    assert f"mine.yaml:3: retrieval.retrievers.{name}: {name!r} cannot be a name" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "unknown"),
+    [
+        ("retrieval: {datasets: {quic360: {}}}", "No dataset for retrieval is named `quic360`.", "quic360."),
+        ("retrieval: {datasets: {m2kr_world: {}}}", "No dataset for retrieval is named `m2kr_world`.", "m2kr_world."),
+        ("captioning: {dataset: m2kr_oven}", "No dataset for captioning is named `m2kr_oven`. Known: quic360.", ""),
+        ("captioning: {metrics: [recall_at_k]}", "No metric for captioning is named `recall_at_k`.", "mrr"),
+        (
+            "captioning: {metrics: [blue]}",
+            "is named `blue`. Did you mean `bleu`? Known: bleu, bleu_coco, cider",
+            "ndcg",
+        ),
+    ],
+)
+def test_plugins_of_the_other_study_are_not_offered(text: str, words: str, unknown: str, tmp_path: Path):
+    found = problems(text, folder=tmp_path)
+    assert words in found
+    assert not unknown or unknown not in found.partition("Known: ")[2]
+
+
+def test_audit_checks_are_validated_before_anything_runs(tmp_path: Path):
+    text = problems("retrieval:\n  fail_on: [queries, question]\n", folder=tmp_path)
+    assert "mine.yaml:2: retrieval.fail_on[1]: must be 'query_ids', 'queries', 'questions'" in text
+    assert "Got 'question' instead. Did you mean `questions`?" in text
+    assert "has 1 problem:" in text
+    everything = [*audit.PAIR_CHECKS, *audit.SPLIT_CHECKS]
+    assert resolved(f"retrieval: {{fail_on: {everything}}}", folder=tmp_path)["retrieval"]["fail_on"] == everything

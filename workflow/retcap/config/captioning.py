@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retcap.config.parts import Captioner, Dataset, Metric, NotNegative, Positive, PositiveNumber, Section, key
+from retcap.config.parts import (
+    Captioner,
+    CaptionMetric,
+    CaptionSet,
+    NotNegative,
+    Positive,
+    PositiveNumber,
+    Section,
+    key,
+)
 
 
 class Columns(Section):
@@ -44,7 +53,7 @@ class PanoramaWorld(Section):
 class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
-    dataset: Dataset = key("quic360", "data set plugin that reads the CSV")
+    dataset: CaptionSet = key("quic360", "data set plugin that reads the CSV")
     csv: str = key("results/data/panorama_world/test.csv", "CSV to caption; the default is generated", "path")
     train_csv: str | None = key(
         "results/data/panorama_world/train.csv",
@@ -70,7 +79,7 @@ class Captioning(Section):
     batch_size: Positive = key(8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs")
     max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide")
     baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
-    metrics: list[Metric] = key(
+    metrics: list[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")

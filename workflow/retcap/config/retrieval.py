@@ -6,15 +6,17 @@ from pydantic import Field, field_validator
 
 from retcap.config.parts import (
     BackbonePlugin,
-    Dataset,
     Fraction,
     NotNegative,
+    OwnName,
     Positive,
     PositiveNumber,
+    RetrievalSetName,
     Section,
     key,
 )
 from retcap.config.retrieval_data import SEED, Download, MissingImages, Pack, RetrievalSet, world_sets
+from retcap.retrieval.audit_checks import FAIL_ON, AuditCheck
 
 
 class BackboneChoice(Section):
@@ -99,12 +101,12 @@ class Search(Section):
 class Retrieval(Section):
     """Study 1: image and question retrieve passages of text and image, on M2KR."""
 
-    datasets: dict[Dataset, RetrievalSet] = key(world_sets(), "data sets, by plugin name; null leaves one out")
+    datasets: dict[RetrievalSetName, RetrievalSet] = key(world_sets(), "data sets, by plugin name; null leaves one out")
     download: Download = key(Download(), "published files")
-    backbones: dict[str, BackboneChoice] = key(
+    backbones: dict[OwnName, BackboneChoice] = key(
         {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
     )
-    retrievers: dict[str, RetrieverChoice] = key(
+    retrievers: dict[OwnName, RetrieverChoice] = key(
         {"ret2": RetrieverChoice(cell={"hidden_size": 96, "num_queries": 4})},
         "retrievers to train, by a name of your own; null leaves one out",
     )
@@ -127,7 +129,7 @@ class Retrieval(Section):
     near_duplicate_bits: Annotated[int, Field(ge=0, le=11)] | None = key(
         8, "audit near-duplicate images too: bits of 64 that may differ; null: off", "bits"
     )
-    fail_on: list[str] = key(["queries", "questions", "query_file"], "audit findings that stop the run")
+    fail_on: list[AuditCheck] = key(list(FAIL_ON), "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")
 
     @field_validator("datasets", "backbones", "retrievers", mode="before")

@@ -21,15 +21,20 @@ import pyarrow.parquet as pq
 
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import hold_out, sample
-from retcap.retrieval.normalise import normalise
+from retcap.retrieval.normalise import check_usable, normalise
 from retcap.retrieval.roots import Roots
 from retcap.retrieval.tables import batches
 
 log = logging.getLogger(__name__)
 
 
-def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], seed: int) -> None:
-    """Write all splits of one data set. `settings` are those of `retrieval.datasets.<name>`."""
+def normalise_set(
+    plugin: ModuleType, folder: Path, settings: dict[str, Any], seed: int, rejects: Path | None = None
+) -> None:
+    """Write all splits of one data set. `settings` are those of `retrieval.datasets.<name>`.
+
+    Where a split cannot be used its quarantine is copied to `rejects`, as a failed job's `folder` is removed.
+    """
     name, kinds = plugin.CARD.name, plugin.ANSWER_KINDS
     check_roots(name, settings["roots"])
     corpora = {"train": settings["train_passages"], "test": settings["passages"]}
@@ -41,16 +46,23 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
     inline = {"valid": not settings["valid_passages"]}
 
     def read(split: str, out: str) -> Path:
-        normalise(
+        files = {"queries": settings[split], "passages": corpora[split]}
+        card = normalise(
             name,
             split,
-            queries=settings[split],
-            passages=corpora[split],
+            **files,
             roots=settings["roots"],
             out=folder / out,
             answer_kinds=kinds,
             collect_inline=inline.get(split),
         )
+        quarantine = folder / out / "quarantine.jsonl"
+        try:
+            check_usable(card, files, rejects or quarantine)
+        except ValueError:
+            if rejects is not None:
+                shutil.copy(quarantine, rejects)
+            raise
         return folder / out
 
     holdout, limit = settings["holdout"], settings["valid_limit"]
