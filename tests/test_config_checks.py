@@ -4,13 +4,16 @@ import logging
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
-from retcap.config import Config, resolve
+from retcap.config import Config, checks, resolve
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
 from retcap.retrieval import audit
+from retcap.retriever.config import ReTConfig
+from retcap.retriever.layers import STRATEGIES
 
 
 def merged(old, new):
@@ -110,7 +113,7 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
         ("captioning: {checkpoint: /none/here}", "captioning.checkpoint: no checkpoint at `/none/here`"),
         (
             "captioning: {options: {llava-1.5-7b: {checkpoint: ~/none}}}",
-            "llava-1.5-7b.checkpoint: no checkpoint at `~/none`",
+            "llava-1.5-7b.checkpoint: no checkpoint at `{home}/none`",
         ),
         (
             "retrieval: {retrievers: {ret2: {cell: {layer_strategy: auto}}}}",
@@ -120,7 +123,7 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
 )
 def test_what_cannot_run_is_refused(text: str, words: str, tmp_path: Path):
     found = problems(text, folder=tmp_path)
-    assert words in found
+    assert words.replace("{home}", str(Path.home())) in found
     assert "\n  mine.yaml:1: " in found
     assert "has 1 problem:" in found
 
@@ -203,7 +206,7 @@ def test_a_name_cannot_leave_the_results_folder(name: str, tmp_path: Path):
 )
 def test_plugins_of_the_other_study_are_not_offered(text: str, words: str, unknown: str, tmp_path: Path):
     found = problems(text, folder=tmp_path)
-    assert words in found
+    assert words.replace("{home}", str(Path.home())) in found
     assert not unknown or unknown not in found.partition("Known: ")[2]
 
 
@@ -214,3 +217,19 @@ def test_audit_checks_are_validated_before_anything_runs(tmp_path: Path):
     assert "has 1 problem:" in text
     everything = [*audit.PAIR_CHECKS, *audit.SPLIT_CHECKS]
     assert resolved(f"retrieval: {{fail_on: {everything}}}", folder=tmp_path)["retrieval"]["fail_on"] == everything
+
+
+def test_the_readme_lists_every_field_of_the_cell_that_may_be_set():
+    tables = list(config_files._cell_tables())
+    allowed = [field.name for field in msgspec.structs.fields(ReTConfig) if field.name not in checks.ELSEWHERE]
+    assert [row.split("`")[1] for row in tables[2 : 2 + len(allowed)]] == allowed
+    assert "| `hidden_size` | `1024` | d, size of the cell's state" in "\n".join(tables)
+    named = [row.split("`")[1] for row in tables[-len(STRATEGIES) :]]
+    assert named == list(STRATEGIES)
+
+
+def test_a_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "clip").mkdir()
+    found = resolved("retrieval: {backbones: {own: {plugin: clip_hf, checkpoint: ~/clip}}}", folder=tmp_path)
+    assert found["retrieval"]["backbones"]["own"]["checkpoint"] == str(tmp_path / "clip")

@@ -8,6 +8,7 @@ from retcap.config.parts import (
     Captioner,
     CaptionMetric,
     CaptionSet,
+    Checkpoint,
     NotNegative,
     Positive,
     PositiveNumber,
@@ -27,7 +28,7 @@ class Columns(Section):
 class CaptionerOptions(Section):
     """Settings of one captioner; every key left out takes the study's value."""
 
-    checkpoint: str | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
+    checkpoint: Checkpoint | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
     revision: str | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
     batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size")
     image_policy: Literal["native", "letterbox", "squash"] | None = key(None, "null: captioning.image_policy")
@@ -71,7 +72,9 @@ class Captioning(Section):
     max_width_px: Positive = key(2048, "panoramas are decoded once and capped to this width", "px")
     max_height_px: Positive = key(1024, "and to this height", "px")
     models: list[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
-    checkpoint: str = key("tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones")
+    checkpoint: Checkpoint = key(
+        "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
+    )
     options: dict[Captioner, CaptionerOptions] = key({}, "settings per captioner, by name")
     tiny: TinyTraining = key(TinyTraining(), "training of the tiny checkpoints")
     prompt: Literal["bare", "instruct"] = key("bare", "`bare`: the query alone; `instruct`: a sentence around it")

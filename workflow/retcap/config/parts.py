@@ -1,5 +1,6 @@
 """What all parts of the configuration share: the base class, the field function, common types."""
 
+import os
 import re
 from typing import Annotated, Any
 
@@ -50,6 +51,7 @@ Captioner = Annotated[str, plugin("captioners")]
 CaptionMetric = Annotated[str, plugin("metrics", "captioning")]
 CaptionSet = Annotated[str, plugin("datasets", "captioning")]
 RetrievalSetName = Annotated[str, plugin("datasets", "retrieval")]
+Checkpoint = Annotated[str, AfterValidator(os.path.expanduser)]  # nothing further down the line knows what ~ is
 OwnName = Annotated[str, AfterValidator(own_name)]
 BackbonePlugin = Annotated[str, plugin("backbones")]
 

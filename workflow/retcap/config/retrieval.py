@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from retcap.config.parts import (
     BackbonePlugin,
+    Checkpoint,
     Fraction,
     NotNegative,
     OwnName,
@@ -23,7 +24,7 @@ class BackboneChoice(Section):
     """One CLIP backbone."""
 
     plugin: BackbonePlugin = key("clip_open_clip", "`clip_open_clip` or `clip_hf`")
-    checkpoint: str = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
+    checkpoint: Checkpoint = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
     revision: str | None = key(None, "hub revision (commit)")
 
 
@@ -32,7 +33,7 @@ class RetrieverChoice(Section):
 
     backbone: str = key("tiny", "name in retrieval.backbones")
     layer_strategy: str = key("auto", "`auto`: floor(L·j/3) − 1 for j = 1, 2, 3; `explicit`; or a ReT-1 name", "", SEED)
-    cell: dict[str, Any] = key({}, "further fields of ReTConfig, such as hidden_size, num_queries, pooling")
+    cell: dict[str, Any] = key({}, "fields of the recurrent cell, such as hidden_size; config/README.md lists them")
 
 
 class TinyClip(Section):
