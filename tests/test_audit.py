@@ -75,7 +75,7 @@ def test_every_overlap_is_counted_with_share_and_examples(tmp_path):
         ("train+test", "queries"),
         ("train+test", "questions"),
     ]
-    with pytest.raises(Leak, match=r"(?s)m2kr_any leak.*train\+test: 1 queries.*1 questions.*audit\.fail_on"):
+    with pytest.raises(Leak, match=r"(?s)m2kr_any leak.*train\+test: 1 queries.*1 questions.*retrieval\.fail_on"):
         check(report)
 
 

@@ -100,10 +100,13 @@ def test_the_metric_that_selects_is_one_of_those_evaluated():
 
 def test_settings_of_a_retriever_are_checked_before_anything_runs():
     for changes, words in [
-        ({"cell": {"hiden_size": 3}}, r"retrievers.r: Retriever settings: .*unknown field `hiden_size`"),
-        ({"cell": {"hidden_size": 7}}, r"retrievers.r: .*hidden_size 7 must be even"),
-        ({"layer_strategy": "explicit"}, r"retrievers.r: .*'explicit' needs the lists"),
-        ({"layer_strategy": "eech"}, r"layer_strategy 'eech' must be one of auto, explicit, clip_vit_b"),
+        (
+            {"cell": {"hiden_size": 3}},
+            r"r.cell.hiden_size: unknown field. Did you mean `hidden_size`\? Fields of",
+        ),
+        ({"cell": {"hidden_size": 7}}, r"retrievers.r.cell.hidden_size: 7 must be even"),
+        ({"layer_strategy": "explicit"}, r"retrievers.r.layer_strategy: 'explicit' needs the lists"),
+        ({"layer_strategy": "eech"}, r"r.layer_strategy: 'eech' must be one of auto, explicit, clip_vit_b"),
         ({"backbone": "x"}, r"retrievers.r.backbone: no backbone is named `x`. Known: tiny"),
     ]:
         with pytest.raises(ConfigError, match=words):
@@ -143,9 +146,11 @@ def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
             {"dialects": ["strict", "ret", "strict"]},
             "retrieval.dialects: each dialect once, the main one first. Got",
         ),
+        ({"k": []}, "retrieval.k: list should have at least 1 item"),
+        ({"k": [5, 1, 5]}, "retrieval.k: each cut-off once. Got 5, 1, 5 instead."),
         ({"dialects": []}, "retrieval.dialects: list should have at least 1 item"),
         ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be 'strict', 'ret' or 'flmr'. Got 'trec' instead."),
-        ({"k": [5, 200]}, "retrieval: k: 200 lies beyond search.depth = 100. Search deeper or lower k"),
+        ({"k": [5, 200]}, "retrieval.k: 200 lies beyond search.depth = 100. Search deeper or lower k"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(given: dict, message: str):

@@ -451,3 +451,11 @@ def test_the_four_sets_are_plugins_with_the_same_facts():
         # a set needs validation questions of its own, or a way to hold some out; OKVQA's own are its test questions
         assert ("valid" in module.PUBLISHED_ROWS) != (module.HOLD_OUT is not None) or name == "m2kr_okvqa"
         assert all(pair.count("+") == 1 and ":" in pair for pair in module.KNOWN_LEAKS)
+
+
+def test_more_than_a_hundredth_of_rejected_lines_is_a_warning(tmp_path):
+    lines = [{**OVEN, "data_id": f"q{number}"} for number in range(99)]
+    card, *_ = run(tmp_path, *lines, "{")
+    assert not any("Rejected" in text for text in card["warnings"])  # 1 of 100
+    card, *_ = run(tmp_path, *lines, "{", "{")
+    assert card["warnings"][0] == "Rejected lines: 2 of 101 (2.0%): 2 broken_json; see quarantine.jsonl."

@@ -184,3 +184,42 @@ def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(wo
         ids = pq.read_table(tmp_path / name / "valid/passages.parquet")["passage_id"].to_pylist()
         assert (gold in ids) is (name == "added")
         assert gold not in pq.read_table(tmp_path / name / "test/passages.parquet")["passage_id"].to_pylist()
+
+
+def test_a_set_without_its_folder_of_pictures_is_not_read(world: Path, tmp_path: Path):
+    plugin = plugins.load("datasets", "m2kr_oven")
+    for roots, error, words in [
+        (
+            f"{world}/nowhere",
+            FileNotFoundError,
+            r"datasets\.m2kr_oven\.roots: no folder at .*/nowhere\. Unpack",
+        ),
+        ({"": f"{world}/images", "coco": "coco"}, FileNotFoundError, r"roots: no folder at .*/coco\."),
+        ("", ValueError, r"datasets\.m2kr_oven\.roots names no folder of pictures. Got ''"),
+        ({}, ValueError, r"names no folder of pictures. Got \{\}"),
+    ]:
+        with pytest.raises(error, match=words):
+            study.normalise_set(plugin, tmp_path / "oven", settings(world, "m2kr_oven", roots=roots), seed=3)
+        assert not (tmp_path / "oven").exists()
+
+
+def test_a_list_of_files_without_a_usable_row_is_an_error(world: Path, tmp_path: Path):
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"id": 1}\n' * 3 + "{\n")
+    plugin, rejects = plugins.load("datasets", "m2kr_oven"), tmp_path / "rejects.jsonl"
+    for part, words in [
+        (
+            "test",
+            r"m2kr_oven test: no usable row in the queries files .*wrong\.jsonl \(4 lines; rejected in this",
+        ),
+        ("passages", r"m2kr_oven test: no usable row in the passages files"),
+        ("train", r"m2kr_oven train: no usable row in the queries files"),
+        ("train_passages", r"m2kr_oven train: no usable row in the passages files"),  # lines bring passages, yet
+        ("valid", r"m2kr_oven valid: no usable row in the queries files"),
+    ]:
+        changed = settings(world, "m2kr_oven", **{part: [str(wrong)]})
+        with pytest.raises(ValueError, match=words) as caught:
+            study.normalise_set(plugin, tmp_path / part, changed, seed=3, rejects=rejects)
+        assert f"Rejected lines: {rejects}" in str(caught.value)
+        assert sum("wrong.jsonl" in line for line in rejects.read_text().splitlines()) == 4
+        rejects.unlink()

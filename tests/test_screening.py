@@ -1,6 +1,7 @@
 """Missing and broken pictures: counted by split and side, masked or dropped, an error above the declared share."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_verdicts_find_every_path_in_a_large_pack(tmp_path: Path):
     found = [verdicts.reasons[code] for code in verdicts.of_column(column)]
     assert found == ["" if n % 3 else "image_missing" for n in range(3000)]
     assert np.array_equal(verdicts.of_column(column.slice(7, 0)), np.zeros(0, np.uint8))
+
+
+def test_more_missing_pictures_than_one_would_overlook_are_a_warning(world: Path, tmp_path: Path, caplog):
+    with caplog.at_level(logging.WARNING):
+        screened(world, tmp_path / "out", "mask")
+    warned = [record.getMessage() for record in caplog.records]
+    assert warned[0] == (
+        "m2kr_any train, query: the picture is missing or broken in 3 of 5 rows with a picture (60.0%): "
+        "1 image_broken, 1 image_missing, 1 image_without_root"
+    )
+    assert not any("valid, query" in text for text in warned)  # none missing there

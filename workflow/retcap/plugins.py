@@ -1,4 +1,4 @@
-"""Finds plugins by file name: `names(kind)`, `path(kind, name)`, `load(kind, name)`.
+"""Finds plugins by file name: `names(kind)`, `path(kind, name)`, `load(kind, name)`, `check(kind, name)`.
 
 The file name is the registry key: there is no list to edit. Names such as `qwen2.5-vl-3b` are no Python identifiers, so
 plugins are loaded by path. Importing this module imports nothing heavy, and neither may a plugin at its top level.
@@ -19,24 +19,30 @@ class UnknownPlugin(ValueError):
     """A plugin name that no file carries; the message lists the known ones and the nearest."""
 
 
-def names(kind: str) -> list[str]:
-    """Sorted names of all plugins of one kind; files that start with an underscore are helpers, not plugins."""
+def names(kind: str, task: str | None = None) -> list[str]:
+    """Sorted names of all plugins of one kind, or of those whose card says `task`.
+
+    Files that start with an underscore are helpers, not plugins.
+    """
     _check_kind(kind)
-    return sorted(file.name.removesuffix(".py") for file in (PACKAGE / kind).glob("*.py") if file.name[0] != "_")
+    found = sorted(file.name.removesuffix(".py") for file in (PACKAGE / kind).glob("*.py") if file.name[0] != "_")
+    return found if task is None else [name for name in found if load(kind, name).CARD.task == task]
 
 
 def path(kind: str, name: str) -> Path:
     """File of one plugin. Raises UnknownPlugin with a did-you-mean."""
-    _check_kind(kind)
-    file = PACKAGE / kind / f"{name}.py"
-    if name not in names(kind):
-        known = names(kind)
+    check(kind, name)
+    return PACKAGE / kind / f"{name}.py"
+
+
+def check(kind: str, name: str, task: str | None = None) -> None:
+    """Raise UnknownPlugin, with a did-you-mean, unless a plugin of this kind (and task) has this name."""
+    known = names(kind, task)
+    if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f" Did you mean `{near[0]}`?" if near else ""
-        raise UnknownPlugin(
-            f"No {kind.removesuffix('s')} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}."
-        )
-    return file
+        what = kind.removesuffix("s") + (f" for {task}" if task else "")
+        raise UnknownPlugin(f"No {what} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 def load(kind: str, name: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """Read all splits of one M2KR data set; hold validation rows out where it has none."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap import job, plugins
@@ -10,4 +11,5 @@ if TYPE_CHECKING:
 
 with job.start(snakemake) as run:
     plugin = plugins.load("datasets", snakemake.params.dataset)
-    normalise_set(plugin, run.out.data, snakemake.params.settings, snakemake.params.seed)
+    rejects = Path(snakemake.log[0]).with_suffix(".quarantine.jsonl")
+    normalise_set(plugin, run.out.data, snakemake.params.settings, snakemake.params.seed, rejects)

@@ -5,17 +5,23 @@
 pass single values to scripts as params.
 """
 
+import logging
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from retcap.config import checks, inputs
 from retcap.config.captioning import Captioning, PanoramaWorld
-from retcap.config.errors import ConfigError, explain
+from retcap.config.checks import Place
+from retcap.config.errors import ConfigError, Problem, describe, explain
 from retcap.config.parts import NotNegative, Section, key
 from retcap.config.retrieval import Retrieval
 from retcap.config.retrieval_data import M2krWorld
+
+log = logging.getLogger(__name__)
 
 
 class Report(Section):
@@ -31,7 +37,10 @@ class Config(Section):
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = key("demo", "results/<experiment>/")
     seed: NotNegative = key(0, "base of every random draw")
     device: Literal["cpu", "cuda"] = key("cpu", "cuda: GPU rules ask for their GPUs; cpu: they ask for none")
-    studies: list[Literal["retrieval", "captioning"]] = key(["retrieval", "captioning"], "studies to run")
+    studies: Annotated[list[Literal["retrieval", "captioning"]], Field(min_length=1)] = key(
+        ["retrieval", "captioning"], "studies to run"
+    )
+    on_top_of: str | None = key(None, "in an overlay: file beside it that must be given before it", "path")
     m2kr_world: M2krWorld = key(M2krWorld(), "the generated retrieval world")
     retrieval: Retrieval = key(Retrieval(), "study 1: image and question retrieve passages of text and image")
     panorama_world: PanoramaWorld = key(PanoramaWorld(), "the generated panorama world")
@@ -43,32 +52,51 @@ def resolve(raw: dict[str, Any], files: Sequence[str | Path] = (), overrides: di
     """The validated configuration as plain Python values, numbers coerced (`1e-3` is text in YAML).
 
     `files` are the YAML files it was merged from, later ones winning, and `overrides` what came from the command line:
-    both serve to name the place of an error. Raises ConfigError with all errors at once.
+    both serve to name the place of an error. Raises ConfigError with all errors at once. What only a run needs, such as
+    folders of pictures, is a warning here: the plan of a run can be read on a machine without data.
     """
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(explain(error, Config, files, overrides or {})) from None
-    problems = _missing_inputs(config)
-    if problems:
-        raise ConfigError(explain(problems, Config, files, overrides or {}))
+    config, problems, broken = _well_formed(raw)
+    if config is not None:
+        found = [*checks.findings(config), *inputs.findings(config), *inputs.base(config, files)]
+        problems += [(finding.place, finding.message) for finding in found if not finding.is_void(broken)]
+    if problems or config is None:
+        raise ConfigError(explain(problems, files, overrides or {}))
+    warnings = [(finding.place, finding.message) for finding in inputs.warnings(config)]
+    for warning in explain(warnings, files, overrides or {}):
+        log.warning("%s", warning)
     return config.model_dump(mode="python")
 
 
-GENERATED = "results/data/"  # below it the workflow makes the files itself
+def _well_formed(raw: dict[str, Any]) -> tuple[Config | None, list[Problem], list[Place]]:
+    """The configuration with the default for every key that is wrong in itself, these problems, and their places.
+
+    So the checks that look at several keys still see the others. None if no valid rest is found.
+    """
+    values, problems, broken = deepcopy(raw), [], []
+    while True:
+        try:
+            return Config.model_validate(values), problems, broken
+        except ValidationError as error:
+            for place, message in describe(error, Config, raw):
+                if not any(place[: len(known)] == known for known in broken):
+                    problems.append((place, message))
+            places = [_without(values, error["loc"]) for error in error.errors()]
+            if not any(places):
+                return None, problems, broken
+            broken += [place for place in places if place]
 
 
-def _missing_inputs(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
-    """Input files that neither exist nor are made by a rule, as (key path, message)."""
-    named: list[tuple[tuple[str | int, ...], str | None]] = []
-    if "captioning" in config.studies:
-        named += [(("captioning", name), getattr(config.captioning, name)) for name in ("csv", "train_csv")]
-    if "retrieval" in config.studies:
-        for dataset, files in config.retrieval.datasets.items():
-            for part, paths in files.files().items():
-                named += [(("retrieval", "datasets", dataset, part, place), path) for place, path in enumerate(paths)]
-    return [
-        (place, f"no file at `{path}` (seen from {Path.cwd()}). Give the path of your own copy of the data.")
-        for place, path in named
-        if path is not None and not path.startswith(GENERATED) and not Path(path).is_file()
-    ]
+def _without(values: dict[str, Any], place: Place) -> Place:
+    """Take out the innermost key of a place that the values hold, a list as a whole; the place of what was taken."""
+    inner: Any = values
+    path: list[tuple[dict, str | int]] = []
+    for part in place:
+        if not isinstance(inner, dict) or part not in inner:
+            break
+        path.append((inner, part))
+        inner = inner[part]
+    if not path:
+        return ()
+    holder, name = path[-1]
+    del holder[name]
+    return tuple(part for _, part in path)

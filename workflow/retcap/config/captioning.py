@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retcap.config.parts import Captioner, Dataset, Metric, NotNegative, Positive, PositiveNumber, Section, key
+from retcap.config.parts import (
+    Captioner,
+    CaptionMetric,
+    CaptionSet,
+    Checkpoint,
+    NotNegative,
+    Positive,
+    PositiveNumber,
+    Section,
+    key,
+)
 
 
 class Columns(Section):
@@ -18,7 +28,7 @@ class Columns(Section):
 class CaptionerOptions(Section):
     """Settings of one captioner; every key left out takes the study's value."""
 
-    checkpoint: str | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
+    checkpoint: Checkpoint | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
     revision: str | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
     batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size")
     image_policy: Literal["native", "letterbox", "squash"] | None = key(None, "null: captioning.image_policy")
@@ -44,7 +54,7 @@ class PanoramaWorld(Section):
 class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
-    dataset: Dataset = key("quic360", "data set plugin that reads the CSV")
+    dataset: CaptionSet = key("quic360", "data set plugin that reads the CSV")
     csv: str = key("results/data/panorama_world/test.csv", "CSV to caption; the default is generated", "path")
     train_csv: str | None = key(
         "results/data/panorama_world/train.csv",
@@ -62,7 +72,9 @@ class Captioning(Section):
     max_width_px: Positive = key(2048, "panoramas are decoded once and capped to this width", "px")
     max_height_px: Positive = key(1024, "and to this height", "px")
     models: list[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
-    checkpoint: str = key("tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones")
+    checkpoint: Checkpoint = key(
+        "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
+    )
     options: dict[Captioner, CaptionerOptions] = key({}, "settings per captioner, by name")
     tiny: TinyTraining = key(TinyTraining(), "training of the tiny checkpoints")
     prompt: Literal["bare", "instruct"] = key("bare", "`bare`: the query alone; `instruct`: a sentence around it")
@@ -70,7 +82,7 @@ class Captioning(Section):
     batch_size: Positive = key(8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs")
     max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide")
     baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
-    metrics: list[Metric] = key(
+    metrics: list[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
     bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")

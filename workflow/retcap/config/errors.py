@@ -20,19 +20,21 @@ class ConfigError(ValueError):
         super().__init__("\n".join([f"The configuration has {count}:", *(f"  {problem}" for problem in problems)]))
 
 
-def explain(
-    errors: ValidationError | list[Problem], model: type[BaseModel], files: Iterable[str | Path], overrides: dict
-) -> list[str]:
+def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Problem]:
+    """Places and messages of what pydantic found; a place ends at what the values hold, not at a type tried there."""
+    found = []
+    for one in error.errors():
+        place = tuple(part for part in one["loc"] if part != "[key]")
+        while place and not _holds(raw, place) and _holds(raw, place[:1]):
+            place = place[:-1]
+        found.append((place, _message(one, model)))
+    return found
+
+
+def explain(problems: Iterable[Problem], files: Iterable[str | Path], overrides: dict) -> list[str]:
     """One line per problem: `file:line: section.key: what is wrong. Remedy.`"""
-    if isinstance(errors, ValidationError):
-        problems = [(error["loc"], _message(error, model)) for error in errors.errors()]
-    else:
-        problems = errors
-    lines = []
-    for location, message in problems:
-        path = tuple(part for part in location if part != "[key]")
-        lines.append(f"{_place(path, list(files), overrides)}: {_dotted(path)}: {message}")
-    return lines
+    files = list(files)
+    return [f"{_place(path, files, overrides)}: {_dotted(path)}: {message}" for path, message in problems]
 
 
 def _message(error: Any, model: type[BaseModel]) -> str:
@@ -72,12 +74,14 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 
 def _place(path: tuple[str | int, ...], files: list[str | Path], overrides: dict) -> str:
-    if _holds(overrides, path):
-        return "command line (--config)"
-    for file in reversed(files):
-        line = _line(Path(file), path)
-        if line is not None:
-            return f"{file}:{line}"
+    """Where a key was set; where it was not, the innermost part around it that was."""
+    for end in range(len(path), 0, -1):
+        if _holds(overrides, path[:end]):
+            return "command line (--config)"
+        for file in reversed(files):
+            line = line_of(Path(file), path[:end])
+            if line is not None:
+                return f"{file}:{line}"
     return "configuration"
 
 
@@ -90,7 +94,7 @@ def _holds(values: Any, path: tuple[str | int, ...]) -> bool:
     return True
 
 
-def _line(file: Path, path: tuple[str | int, ...]) -> int | None:
+def line_of(file: Path, path: tuple[str | int, ...]) -> int | None:
     """Line of a key in a YAML file, or None when the file does not hold it."""
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from retcap import plugins
 from retcap.config.parts import Fraction, NotNegative, Positive, Section, key
@@ -36,23 +36,14 @@ class RetrievalSet(Section):
     holdout: HoldOut | None = key(None, "hold validation rows out of training; null: the set has its own")
     weight: Annotated[float, Field(ge=0)] = key(1.0, "how often an epoch shows each training row", "", SEED)
 
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> "RetrievalSet":
-        for name in ("train", "test", "passages"):
-            if not getattr(self, name):
-                raise ValueError(
-                    f"`{name}` names no file. Every data set needs training and test queries and a corpus."
-                )
-        if not self.valid and self.holdout is None:
-            raise ValueError(
-                "neither `valid` nor `holdout` is given. Name validation files, or hold rows out of training."
-            )
-        return self
-
     def files(self) -> dict[str, list[str]]:
         """Every input file by key."""
         names = ("train", "train_passages", "valid", "valid_passages", "test", "passages")
         return {name: getattr(self, name) for name in names}
+
+    def root_folders(self) -> list[str]:
+        """Every folder of pictures."""
+        return list(self.roots.values()) if isinstance(self.roots, dict) else [self.roots]
 
 
 def world_sets() -> dict[str, RetrievalSet]:
@@ -82,7 +73,7 @@ class MissingImages(Section):
     policy: Literal["mask", "drop"] = key(
         "mask", "`mask`: the row counts as one without a picture; `drop`: a query is left out, a passage is masked"
     )
-    max_share: Fraction = key(1.0, "an error where a larger share of a split's pictures is missing; 1: never")
+    max_share: Fraction = key(0.5, "an error where a larger share of a split's pictures is missing; 1: never")
 
 
 class Download(Section):

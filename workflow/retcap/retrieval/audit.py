@@ -28,24 +28,11 @@ from typing import Any
 
 import numpy as np
 
+from retcap.retrieval.audit_checks import FAIL_ON, PAIR_CHECKS, SPLIT_CHECKS
 from retcap.retrieval.contents import Contents, Prints, near_images, read_contents
 from retcap.retrieval.packed import PackedPictures
 
 log = logging.getLogger(__name__)
-PAIR_CHECKS = (
-    "query_ids",
-    "queries",
-    "questions",
-    "images",
-    "golds",
-    "passages",
-    "texts",
-    "query_file",
-    "passage_file",
-    "near_images",
-)
-SPLIT_CHECKS = ("duplicate_ids", "dangling_golds", "null_texts", "blank_queries")
-FAIL_ON = ("queries", "questions", "query_file")  # the overlaps that make a result worthless
 
 
 class Leak(ValueError):
@@ -68,9 +55,9 @@ def audit(
     unknown = sorted(set(fail_on) - set(PAIR_CHECKS) - set(SPLIT_CHECKS))
     if unknown:
         known = ", ".join((*PAIR_CHECKS, *SPLIT_CHECKS))
-        raise ValueError(f"audit.fail_on names the unknown check {', '.join(unknown)}. Known checks: {known}.")
+        raise ValueError(f"retrieval.fail_on names the unknown check {', '.join(unknown)}. Known checks: {known}.")
     if near_duplicate_bits is not None and pack is None:
-        raise ValueError("audit.near_duplicate_bits needs the image pack. Give `pack`, or leave it out.")
+        raise ValueError("near_duplicate_bits needs the image pack. Give `pack`, or leave it out.")
     pictures = None if pack is None else PackedPictures.open(Path(pack))
     contents = {name: read_contents(Path(folder), pictures) for name, folder in splits.items()}
     pairs = {f"{a}+{b}": overlaps(contents[a], contents[b]) for a, b in combinations(splits, 2)}
@@ -143,7 +130,7 @@ def check(report: Mapping[str, Any]) -> None:
         f"The splits of {report['dataset']} leak into each other:\n"
         + "\n".join(lines)
         + "\nRepair the splits (see hold-out "
-        "in config/README.md), or take the check out of `audit.fail_on` and say so where you report the result."
+        "in config/README.md), or take the check out of `retrieval.fail_on` and say so where you report the result."
     )
 
 

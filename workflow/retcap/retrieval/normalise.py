@@ -26,6 +26,7 @@ from retcap.retrieval.reader import Quarantine, Source
 from retcap.retrieval.roots import Roots
 
 log = logging.getLogger(__name__)
+WARN_REJECTED = 0.01  # of the lines of a split
 
 
 def normalise(
@@ -58,16 +59,20 @@ def normalise(
         QueryTable(folder / "queries.parquet", dataset, split) as query_table,
     ):
         for source in (Source(Path(path), quarantine) for path in passages):
+            rows = 0
             for passage in source.passages(Roots(roots)):
                 passage_table.add(passage)
-            files.append(_facts(source, "passages"))
+                rows += 1
+            files.append(_facts(source, "passages", rows))
         for source in (Source(Path(path), quarantine) for path in queries):
+            rows = 0
             for query in islice(source.queries(Roots(roots)), limit):
                 query_table.add(query)
+                rows += 1
                 if collect:
                     for positive in query.positives:
                         passage_table.add_inline(positive)
-            files.append(_facts(source, "queries"))
+            files.append(_facts(source, "queries", rows))
         passage_table.finish()
         counts = {"queries": query_table.card(passage_table.ids()), "passages": passage_table.card()}
     card = {
@@ -97,9 +102,9 @@ def _quarantine(path: Path, reasons: Counter[str]) -> Iterator[Quarantine]:
         yield quarantine
 
 
-def _facts(source: Source, content: str) -> dict[str, Any]:
+def _facts(source: Source, content: str, rows: int) -> dict[str, Any]:
     """What `card.json` says about one input file. With a limit: of the part of it that was read."""
-    facts = {"name": source.path.name, "content": content}
+    facts = {"name": source.path.name, "content": content, "rows": rows}
     return facts | {"lines": source.lines, "bytes": source.bytes, "sha256": source.sha256}
 
 
@@ -110,7 +115,11 @@ def _combined_hash(files: Sequence[Mapping[str, Any]]) -> str:
 
 def _warnings(card: Mapping[str, Any], answer_kinds: Sequence[str]) -> Iterator[str]:
     """What a person should know before trusting results on this split, as sentences."""
-    queries, passages = card["queries"], card["passages"]
+    queries, passages, rejected = card["queries"], card["passages"], card["rejected"]
+    lines = sum(file["lines"] for file in card["files"])
+    if rejected["rows"] > WARN_REJECTED * lines:
+        share = rejected["rows"] / lines
+        yield f"Rejected lines: {rejected['rows']} of {lines} ({share:.1%}): {_reasons(card)}; see quarantine.jsonl."
     if repeated := queries["repeated_instruction"]:
         yield f"Questions that repeated their instruction in front: {repeated}; it was removed there."
     if missing := queries["without_any_positive_in_passages"]:
@@ -136,12 +145,30 @@ def _log_summary(card: Mapping[str, Any]) -> None:
         log.warning("%s %s: %s", card["dataset"], card["split"], warning)
 
 
+def check_usable(card: Mapping[str, Any], files: Mapping[str, Sequence[str | Path]], quarantine: Path) -> None:
+    """Raise where the files of one role, queries or passages, gave no row; the message names them and the reasons."""
+    for role, paths in files.items():
+        read = [file for file in card["files"] if file["content"] == role]
+        if not paths or sum(file["rows"] for file in read):
+            continue
+        lines = sum(file["lines"] for file in read)
+        why = _reasons(card) or "no line was rejected"
+        raise ValueError(
+            f"{card['dataset']} {card['split']}: no usable row in the {role} files {', '.join(map(str, paths))} "
+            f"({lines} lines; rejected in this split: {why}). Rejected lines: {quarantine}. Are these the right files?"
+        )
+
+
+def _reasons(card: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in card["rejected"]["reasons"].items())
+
+
 def _check_rejected(card: Mapping[str, Any], limit: float) -> None:
     rejected = card["rejected"]
     lines = sum(file["lines"] for file in card["files"])
     if rejected["rows"] > limit * lines:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected["reasons"].items())
         raise ValueError(
-            f"{card['dataset']} {card['split']}: {rejected['rows']} of {lines} lines were rejected ({reasons}), more "
-            f"than the tolerated share {limit:g}. Read quarantine.jsonl, then repair the files or raise `max_rejected`."
+            f"{card['dataset']} {card['split']}: {rejected['rows']} of {lines} lines were rejected ({_reasons(card)}), "
+            f"more than the tolerated share {limit:g}. Read quarantine.jsonl, then repair the files or raise "
+            "`max_rejected`."
         )

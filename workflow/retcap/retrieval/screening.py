@@ -29,6 +29,7 @@ Policy = Literal["mask", "drop"]
 SPLITS = ("train", "valid", "test")
 ROLES = {"query": ("queries", "query_id"), "passage": ("passages", "passage_id")}
 NO_ROOT = "image_without_root"
+WARN_SHARE = 0.02  # of a split's pictures on one side; below it lies what published sets lack anyway
 
 
 class MissingImages(ValueError):
@@ -95,6 +96,8 @@ def screen(
     }
     report = {"dataset": dataset, "policy": policy, "max_share": max_share, "splits": splits}
     check(report, pack)
+    for split, role, found in worth_a_warning(report):
+        log.warning("%s %s, %s: the picture is missing or broken in %s", dataset, split, role, _in_words(found))
     out.mkdir(parents=True)
     with open(out / "missing_images.jsonl", "w", encoding="utf-8") as file:
         for split in SPLITS:
@@ -150,9 +153,7 @@ def check(report: Mapping[str, Any], pack: Path) -> None:
     for split, roles in report["splits"].items():
         for role, found in roles.items():
             if found["share"] > limit:
-                reasons = ", ".join(f"{rows} {reason}" for reason, rows in found["reasons"].items())
-                share = f"{found['missing']} of {found['with_image']} rows with a picture ({found['share']:.1%})"
-                wrong.append(f"  {split}, {role}: {share}: {reasons}")
+                wrong.append(f"  {split}, {role}: {_in_words(found)}")
     if wrong:
         raise MissingImages(
             f"{report['dataset']}: more pictures are missing than retrieval.missing_images.max_share = {limit:g} "
@@ -167,6 +168,19 @@ def check(report: Mapping[str, Any], pack: Path) -> None:
             f"{report['dataset']}: with retrieval.missing_images.policy = drop no query is left in {', '.join(empty)}: "
             "the picture of every one is missing. Check `roots`, or use policy `mask`."
         )
+
+
+def worth_a_warning(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(split, role, counts) wherever more pictures are missing than one would overlook."""
+    for split, roles in report["splits"].items():
+        for role, found in roles.items():
+            if found["share"] > WARN_SHARE:
+                yield split, role, found
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    reasons = ", ".join(f"{rows} {reason}" for reason, rows in found["reasons"].items())
+    return f"{found['missing']} of {found['with_image']} rows with a picture ({found['share']:.1%}): {reasons}"
 
 
 def write_split(source: Path, out: Path, codes: Mapping[str, np.ndarray], policy: Policy) -> None:

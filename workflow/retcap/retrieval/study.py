@@ -9,7 +9,7 @@ data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import compress
 from pathlib import Path
 from types import ModuleType
@@ -21,16 +21,22 @@ import pyarrow.parquet as pq
 
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import hold_out, sample
-from retcap.retrieval.normalise import normalise
+from retcap.retrieval.normalise import check_usable, normalise
 from retcap.retrieval.roots import Roots
 from retcap.retrieval.tables import batches
 
 log = logging.getLogger(__name__)
 
 
-def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], seed: int) -> None:
-    """Write all splits of one data set. `settings` are those of `retrieval.datasets.<name>`."""
+def normalise_set(
+    plugin: ModuleType, folder: Path, settings: dict[str, Any], seed: int, rejects: Path | None = None
+) -> None:
+    """Write all splits of one data set. `settings` are those of `retrieval.datasets.<name>`.
+
+    Where a split cannot be used its quarantine is copied to `rejects`, as a failed job's `folder` is removed.
+    """
     name, kinds = plugin.CARD.name, plugin.ANSWER_KINDS
+    check_roots(name, settings["roots"])
     corpora = {"train": settings["train_passages"], "test": settings["passages"]}
     corpora["valid"] = settings["valid_passages"] or settings["passages"]
     folder.mkdir(parents=True)
@@ -40,16 +46,23 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
     inline = {"valid": not settings["valid_passages"]}
 
     def read(split: str, out: str) -> Path:
-        normalise(
+        files = {"queries": settings[split], "passages": corpora[split]}
+        card = normalise(
             name,
             split,
-            queries=settings[split],
-            passages=corpora[split],
+            **files,
             roots=settings["roots"],
             out=folder / out,
             answer_kinds=kinds,
             collect_inline=inline.get(split),
         )
+        quarantine = folder / out / "quarantine.jsonl"
+        try:
+            check_usable(card, files, rejects or quarantine)
+        except ValueError:
+            if rejects is not None:
+                shutil.copy(quarantine, rejects)
+            raise
         return folder / out
 
     holdout, limit = settings["holdout"], settings["valid_limit"]
@@ -71,6 +84,20 @@ def normalise_set(plugin: ModuleType, folder: Path, settings: dict[str, Any], se
     else:
         sample(valid, rows=limit, seed=seed, out=folder / "valid")
         shutil.rmtree(valid)
+
+
+def check_roots(dataset: str, roots: str | Mapping[str, str]) -> None:
+    """Raise where no folder of pictures is named or one is not there: all of its pictures would count as missing."""
+    key = f"retrieval.datasets.{dataset}.roots"
+    folders = dict(roots) if isinstance(roots, Mapping) else {"": roots}
+    if not folders or not all(folders.values()):
+        raise ValueError(f"{key} names no folder of pictures. Got {roots!r}. Give one folder, or path prefix → folder.")
+    gone = [str(Path(folder).absolute()) for folder in folders.values() if not Path(folder).is_dir()]
+    if gone:
+        raise FileNotFoundError(
+            f"{key}: no folder at {', '.join(gone)}. Unpack the pictures of {dataset} there, or point `roots` at your "
+            "copy (the comment at the head of config/m2kr.yaml says where those of M2KR come from)."
+        )
 
 
 def test_queries(folder: Path) -> pa.Table:

@@ -1,9 +1,12 @@
 """Settings of the ReT-2 retriever: the part of `config.json` that is not the backbone's."""
 
+import difflib
 import math
-from typing import Any, Literal
+from collections.abc import Container, Iterable
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
+from msgspec import Meta
 
 from retcap.retriever.layers import STRATEGIES
 
@@ -11,40 +14,58 @@ CLIP_LOGIT_SCALE = math.log(1 / 0.07)  # 2.6593, CLIP's initial value (Radford e
 CLIP_LOGIT_SCALE_MAX = math.log(100)  # 4.6052, CLIP's clamp (same place)
 
 
+class Unbuildable(ValueError):
+    """Settings that contradict each other; `problems` are (field, what is wrong)."""
+
+    def __init__(self, problems: list[tuple[str, str]]):
+        self.problems = problems
+        lines = "".join(f"\n  - {field} {text}" for field, text in problems)
+        super().__init__(f"The retriever cannot be built:{lines}")
+
+
 class ReTConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shape of the recurrent cell and of the output. Defaults: ReT-1's cell with ReT-2's sharing, layers and pooling.
 
     ReT-2 publishes neither the number of query tokens nor the output size nor how the temperature is learned; those
-    defaults are choices (k = 32 and d = 1024 are ReT-1's).
+    defaults are choices (k = 32 and d = 1024 are ReT-1's). The meanings are shown in config/README.md.
     """
 
-    hidden_size: int = 1024  # d; even, for the sinusoids
-    num_queries: int = 32  # k, learned query tokens; at most d
-    num_heads: int | None = None  # None: d // 64, at least 1
-    layer_strategy: str = "auto"
-    text_layers: tuple[int, ...] | None = None  # with "explicit" only
-    vision_layers: tuple[int, ...] | None = None
-    pooling: Literal["mean", "first", "none"] = "mean"  # "none": k unit tokens for MaxSim (ReT-1)
-    late_proj_output_size: int = 0  # 0: no late projection, vectors of size d
-    global_features: bool = False  # add adapted global features of both towers before the late projection
-    share_encoders: bool = True  # one encoder for queries and passages (ReT-2); False: two cells (ReT-1)
-    share_text_tower: bool = True  # of two encoders
-    share_vision_tower: bool = True
-    text_frozen: bool = False  # no gradient and always in evaluation mode
-    vision_frozen: bool = False
-    dropout_p: float = 0.05  # MLP of the cell
-    attention_dropout: float = 0.05  # all three attentions
-    activation_fn: Literal["gelu", "relu"] = "gelu"  # MLP only
-    use_tanh: bool = False  # state activation phi: tanh or identity
-    input_gate_bias_prior: float = 0.0
-    forget_gate_bias_prior: float = 0.0
-    logit_scale_init: float = CLIP_LOGIT_SCALE
-    logit_scale_max: float = CLIP_LOGIT_SCALE_MAX
+    hidden_size: Annotated[int, Meta(description="d, size of the cell's state; even, for the sinusoids")] = 1024
+    num_queries: Annotated[int, Meta(description="k, learned query tokens; at most d")] = 32
+    num_heads: Annotated[int | None, Meta(description="attention heads; null: d // 64, at least 1")] = None
+    layer_strategy: Annotated[str, Meta(description="which backbone layers the cell reads")] = "auto"
+    text_layers: Annotated[tuple[int, ...] | None, Meta(description="text layers, with `explicit` only")] = None
+    vision_layers: Annotated[tuple[int, ...] | None, Meta(description="image layers, one per text layer")] = None
+    pooling: Annotated[
+        Literal["mean", "first", "none"],
+        Meta(description="how the k tokens become one vector; `none` (tokens for MaxSim) only loads ReT-1 checkpoints"),
+    ] = "mean"
+    late_proj_output_size: Annotated[int, Meta(description="size of a late projection; 0: none, vectors of size d")] = 0
+    global_features: Annotated[
+        bool, Meta(description="add adapted global features of both towers before the late projection")
+    ] = False
+    share_encoders: Annotated[
+        bool, Meta(description="one encoder for queries and passages (ReT-2); false: two cells (ReT-1)")
+    ] = True
+    share_text_tower: Annotated[bool, Meta(description="two cells share the text tower")] = True
+    share_vision_tower: Annotated[bool, Meta(description="two cells share the image tower")] = True
+    text_frozen: Annotated[bool, Meta(description="no gradient and always in evaluation mode")] = False
+    vision_frozen: Annotated[bool, Meta(description="no gradient and always in evaluation mode")] = False
+    dropout_p: Annotated[float, Meta(description="dropout in the MLP of the cell")] = 0.05
+    attention_dropout: Annotated[float, Meta(description="dropout in all three attentions")] = 0.05
+    activation_fn: Annotated[Literal["gelu", "relu"], Meta(description="of the MLP")] = "gelu"
+    use_tanh: Annotated[bool, Meta(description="state activation: tanh instead of identity")] = False
+    input_gate_bias_prior: Annotated[float, Meta(description="start value of the input gate's bias")] = 0.0
+    forget_gate_bias_prior: Annotated[float, Meta(description="start value of the forget gate's bias")] = 0.0
+    logit_scale_init: Annotated[float, Meta(description="log of the inverse temperature at the start")] = (
+        CLIP_LOGIT_SCALE
+    )
+    logit_scale_max: Annotated[float, Meta(description="its upper bound")] = CLIP_LOGIT_SCALE_MAX
 
     def __post_init__(self) -> None:
-        problems = list(self._problems())
+        problems = self._problems()
         if problems:
-            raise ValueError("The retriever cannot be built:\n" + "\n".join(f"  - {line}" for line in problems))
+            raise Unbuildable(problems)
 
     @property
     def heads(self) -> int:
@@ -56,44 +77,97 @@ class ReTConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Length of one output vector."""
         return self.late_proj_output_size or self.hidden_size
 
-    def _problems(self) -> "list[str]":
+    def _problems(self) -> list[tuple[str, str]]:
         found = []
         if self.hidden_size < 2 or self.hidden_size % 2:
-            found.append(f"hidden_size {self.hidden_size} must be even: half of the sinusoids are cosines.")
+            found.append(("hidden_size", f"{self.hidden_size} must be even: half of the sinusoids are cosines."))
         if not 1 <= self.num_queries <= self.hidden_size:
-            found.append(f"num_queries {self.num_queries} must lie in 1..hidden_size ({self.hidden_size}).")
-        if self.hidden_size % self.heads:
-            found.append(f"hidden_size {self.hidden_size} is not a multiple of its {self.heads} heads: set num_heads.")
-        if self.layer_strategy not in STRATEGIES:
-            found.append(f"layer_strategy {self.layer_strategy!r} must be one of {', '.join(STRATEGIES)}.")
-        listed = self.text_layers, self.vision_layers
-        if self.layer_strategy == "explicit" and None in listed:
-            found.append("layer_strategy 'explicit' needs the lists text_layers and vision_layers.")
-        if self.layer_strategy != "explicit" and listed != (None, None):
-            found.append(
-                f"text_layers and vision_layers go with layer_strategy 'explicit' only, not {self.layer_strategy!r}."
-            )
-        if None not in listed and len(self.text_layers or ()) != len(self.vision_layers or ()):
-            found.append(f"text_layers {self.text_layers} and vision_layers {self.vision_layers} differ in length.")
+            found.append(("num_queries", f"{self.num_queries} must lie in 1..hidden_size ({self.hidden_size})."))
+        if self.heads < 1:
+            found.append(("num_heads", f"{self.heads} must be at least 1."))
+        elif self.hidden_size % self.heads:
+            text = f"{self.hidden_size} is not a multiple of its {self.heads} heads: set num_heads."
+            found.append(("hidden_size", text))
+        found += self._layer_problems()
         if self.late_proj_output_size < 0:
-            found.append(f"late_proj_output_size {self.late_proj_output_size} must be 0 (none) or positive.")
+            found.append(("late_proj_output_size", f"{self.late_proj_output_size} must be 0 (none) or positive."))
         if self.global_features and self.pooling == "none":
-            found.append("global_features needs one vector per item: set pooling to mean or first.")
+            found.append(("global_features", "needs one vector per item: set pooling to mean or first."))
         for name in ("dropout_p", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                found.append(f"{name} {getattr(self, name)} must lie in 0..1.")
+                found.append((name, f"{getattr(self, name)} must be at least 0 and below 1."))
         if self.logit_scale_init > self.logit_scale_max:
-            found.append(f"logit_scale_init {self.logit_scale_init} exceeds logit_scale_max {self.logit_scale_max}.")
+            text = f"{self.logit_scale_init} exceeds logit_scale_max {self.logit_scale_max}."
+            found.append(("logit_scale_init", text))
         return found
+
+    def _layer_problems(self) -> list[tuple[str, str]]:
+        if self.layer_strategy not in STRATEGIES:
+            hint = _did_you_mean(self.layer_strategy, STRATEGIES)
+            return [("layer_strategy", f"{self.layer_strategy!r} must be one of {', '.join(STRATEGIES)}.{hint}")]
+        listed = {"text_layers": self.text_layers, "vision_layers": self.vision_layers}
+        missing = [name for name, layers in listed.items() if layers is None]
+        if self.layer_strategy == "explicit" and missing:
+            return [
+                (
+                    "layer_strategy",
+                    f"'explicit' needs the lists text_layers and vision_layers in `cell`: "
+                    f"{' and '.join(missing)} not given.",
+                )
+            ]
+        if self.layer_strategy != "explicit" and len(missing) < 2:
+            text = f"goes with layer_strategy 'explicit' only, not {self.layer_strategy!r}."
+            return [(name, text) for name, layers in listed.items() if layers is not None]
+        if len(self.text_layers or ()) != len(self.vision_layers or ()):
+            text = (
+                f"{list(self.text_layers or ())} and vision_layers {list(self.vision_layers or ())} differ in length."
+            )
+            return [("text_layers", text)]
+        return []
+
+
+def problems(values: dict[str, Any], elsewhere: Container[str] = ()) -> list[tuple[str, str]]:
+    """All (field, what is wrong and what to do) of settings from JSON or YAML. Fields `elsewhere` are not offered."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(ReTConfig)}
+    found: list[tuple[str, str]] = []
+    good: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in fields:
+            known = [field for field in fields if field not in elsewhere]
+            text = f"unknown field.{_did_you_mean(str(name), known)} Fields of the cell: {', '.join(known)}."
+            found.append((str(name), text))
+            continue
+        try:
+            good[name] = msgspec.convert(value, fields[name], strict=False)
+        except msgspec.ValidationError as error:
+            text = str(error).rstrip(".")
+            found.append((name, f"{text[0].lower()}{text[1:]}. Got {value!r} instead.{_options(fields[name])}"))
+    if found:
+        return found  # the rest cannot be judged against a default in the place of what is wrong
+    try:
+        ReTConfig(**good)
+    except Unbuildable as error:
+        return error.problems
+    return []
 
 
 def from_mapping(values: dict[str, Any]) -> ReTConfig:
-    """Checked settings from JSON or YAML values; unknown keys and wrong types are errors that name the key."""
-    try:
-        return msgspec.convert(values, ReTConfig, strict=False)
-    except msgspec.ValidationError as error:
-        text = str(error).rstrip(".")
-        raise ValueError(f"Retriever settings: {text}. Keys are those of retcap.retriever.config.ReTConfig.") from None
+    """Checked settings from JSON or YAML values; the error names every field that is unknown or wrong."""
+    found = problems(values)
+    if found:
+        raise ValueError("Retriever settings:" + "".join(f"\n  - {field}: {text}" for field, text in found))
+    return msgspec.convert(values, ReTConfig, strict=False)
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def _options(kind: Any) -> str:
+    """The values of a field that takes one of few."""
+    inner = get_args(kind)[0]
+    return f" One of: {', '.join(get_args(inner))}." if get_origin(inner) is Literal else ""
 
 
 def to_mapping(config: ReTConfig) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""Checks that look at more than one key. They run on what is well formed, so that one mistake hides no other."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from retcap.retriever import config as cells
+
+if TYPE_CHECKING:
+    from retcap.config import Config
+
+Place = tuple[str | int, ...]
+STUDIES: Place = ("studies",)
+NEEDED = {"train": "training queries", "test": "test queries", "passages": "the corpus that test queries search"}
+ELSEWHERE = {  # fields of ReTConfig that have a key of their own, and where
+    "text_frozen": "`retrieval.training.freeze: [text]`, for all retrievers",
+    "vision_frozen": "`retrieval.training.freeze: [vision]`, for all retrievers",
+    "layer_strategy": "`layer_strategy`, beside `cell`",
+}
+
+
+class Finding(NamedTuple):
+    """What is wrong at a place. `reads` are further places it was judged by: where one is wrong itself, it is void."""
+
+    place: Place
+    message: str
+    reads: tuple[Place, ...] = ()
+
+    def is_void(self, broken: list[Place]) -> bool:
+        """Whether it only follows from keys that are reported already."""
+        near = any(_starts(self.place, place) or _starts(place, self.place) for place in broken)
+        return near or any(_starts(read, place) for read in self.reads for place in broken)
+
+
+def _starts(place: Place, beginning: Place) -> bool:
+    return place[: len(beginning)] == beginning
+
+
+def findings(config: "Config") -> Iterator[Finding]:
+    """Everything that these checks find."""
+    for check in (enough, data_sets, weights, cut_offs, backbones, selection, cell_settings):
+        yield from check(config)
+
+
+def enough(config: "Config") -> Iterator[Finding]:
+    """A study needs something to compare on and something to compare."""
+    if "retrieval" not in config.studies:
+        return
+    for name, what in (("datasets", "data set"), ("retrievers", "retriever")):
+        if not getattr(config.retrieval, name):
+            yield Finding(
+                ("retrieval", name),
+                f"no {what} is left. The study needs at least one: name one, or take `retrieval` out of `studies`.",
+                (STUDIES,),
+            )
+
+
+def data_sets(config: "Config") -> Iterator[Finding]:
+    """Files and folders that every data set has to name."""
+    for name, own in config.retrieval.datasets.items():
+        place = ("retrieval", "datasets", name)
+        for part, what in NEEDED.items():
+            if not getattr(own, part):
+                yield Finding((*place, part), f"no file is named. Every data set needs {what}: give JSONL files.")
+        if not own.valid and own.holdout is None:
+            text = "neither `valid` nor `holdout` is given. Name validation files, or hold rows out of training."
+            yield Finding((*place, "valid"), text, ((*place, "holdout"),))
+        if not own.roots or (isinstance(own.roots, dict) and not all(own.roots.values())):
+            yield Finding(
+                (*place, "roots"),
+                f"no folder of pictures is named. Got {own.roots!r}. Give one folder, or path prefix → folder; without "
+                "it every picture would count as missing.",
+            )
+
+
+def weights(config: "Config") -> Iterator[Finding]:
+    """Something must be trained on."""
+    shares = [own.weight for own in config.retrieval.datasets.values()]
+    if shares and not any(shares):
+        last = list(config.retrieval.datasets)[-1]
+        text = "the weights of all data sets are 0, so there is nothing to train on. Give one a weight above 0."
+        yield Finding(("retrieval", "datasets", last, "weight"), text)
+
+
+def cut_offs(config: "Config") -> Iterator[Finding]:
+    """What was not searched cannot be scored."""
+    deepest, depth = max(config.retrieval.k), config.retrieval.search.depth
+    if deepest > depth:
+        text = f"{deepest} lies beyond search.depth = {depth}. Search deeper or lower k: what was not searched cannot "
+        yield Finding(("retrieval", "k"), text + "be scored.", (("retrieval", "search", "depth"),))
+
+
+def backbones(config: "Config") -> Iterator[Finding]:
+    """Every retriever stands on a backbone that is there."""
+    known = ", ".join(config.retrieval.backbones) or "none"
+    for name, own in config.retrieval.retrievers.items():
+        if own.backbone not in config.retrieval.backbones:
+            text = f"no backbone is named `{own.backbone}`. Known: {known}."
+            yield Finding(("retrieval", "retrievers", name, "backbone"), text, (("retrieval", "backbones"),))
+
+
+def selection(config: "Config") -> Iterator[Finding]:
+    """The metric that selects the checkpoint is one of those evaluated."""
+    training = config.retrieval.training
+    known = [f"{kind}@{cut}" for kind in ("R", "PR") for cut in training.eval_k]
+    if training.select_metric not in known:
+        place = ("retrieval", "training")
+        text = f"must be one of {', '.join(known)}. Got {training.select_metric!r} instead; further cut-offs go into "
+        yield Finding((*place, "select_metric"), text + "`eval_k`.", ((*place, "eval_k"),))
+
+
+def cell_settings(config: "Config") -> Iterator[Finding]:
+    """Settings of every retriever's cell, each problem at its own key."""
+    for name, own in config.retrieval.retrievers.items():
+        place = ("retrieval", "retrievers", name)
+        settings: dict[str, Any] = {"layer_strategy": own.layer_strategy}
+        for field, value in own.cell.items():
+            if field in ELSEWHERE:
+                text = f"is no key of the cell, so that it cannot stand in two places. Use {ELSEWHERE[field]}."
+                yield Finding((*place, "cell", field), text)
+            else:
+                settings[field] = value
+        if own.cell.get("pooling") == "none":
+            text = (
+                "'none' gives a matrix of tokens per item and is only for loading ReT-1 checkpoints: training and "
+                "search take one vector. Use `mean` or `first`."
+            )
+            yield Finding((*place, "cell", "pooling"), text)
+        for field, text in cells.problems(settings, elsewhere=ELSEWHERE):
+            yield Finding((*place, *(() if field == "layer_strategy" else ("cell",)), field), text)
