@@ -88,6 +88,23 @@ def test_a_dry_run_says_what_every_gpu_job_asks_for(checkout: Path):
     assert len(asked) == 4 + 4 * 11 * (4 + 1)  # trainings, then data sets, systems, shards and the search
 
 
+def test_a_download_without_a_network_fails_once_and_says_where_to_put_the_file(checkout: Path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")  # a name that never has an address (RFC 2606)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    target = "results/data/m2kr/jsonl/m2kr/test/oven_test.jsonl"
+    done = snakemake(checkout, "--cores", "1", "--configfile", "config/m2kr.yaml", "--", target)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    named = (
+        "jsonl/m2kr/test/oven_test.jsonl of the hub data set aimagelab/ReT-M2KR (revision main) cannot be downloaded"
+    )
+    assert text.count(f"Rule download_m2kr failed: {named}") == 1
+    assert "hub.invalid" in text
+    assert f"Put the file at {target}, or name your own copy in retrieval.datasets" in text
+    assert "Retrying" not in text
+
+
 def rule_bodies() -> dict[str, str]:
     """Text of every rule by name."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))

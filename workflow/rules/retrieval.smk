@@ -34,7 +34,6 @@ rule download_m2kr:
         file="results/data/m2kr/{file}",
     log:
         "results/data/logs/download_m2kr/{file}.log",
-    retries: 3
     localrule: True
     conda:
         "../../envs/models.yaml"
