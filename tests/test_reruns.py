@@ -26,7 +26,7 @@ PAIRS = CLEANED | {"prepare_captions", "caption", "caption_baseline", "count_cap
 WORLD = PAIRS | TINY | {"build_panorama_world", "prepare_training_captions"}
 
 SCORED_R = PAGE | {"score_retrieval", "summarise_retrieval"}
-FOUND = SCORED_R | {"search_retrieval"}
+FOUND = SCORED_R | {"search_retrieval", "compare_indexes"}
 EMBEDDED = FOUND | {"embed_retrieval"}
 TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
@@ -45,7 +45,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={published: true}": PAGE | {"summarise_retrieval"},
     "retrieval={dialects: [ret]}": SCORED_R,
     "retrieval={search: {depth: 150}}": FOUND,
-    "retrieval={search: {approximate: []}}": FOUND,
+    "retrieval={search: {approximate: []}}": PAGE | {"compare_indexes"},
     "retrieval={embedding: {batch_size: 7}}": EMBEDDED,
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
     "retrieval={training: {log_steps: 7}}": TRAINED,
@@ -103,6 +103,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     | {"count_caption_ngrams"},
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
+    ("workflow/retcap/search_approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},
 }

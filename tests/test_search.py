@@ -275,6 +275,21 @@ def test_gpu_and_cpu_give_the_same_bytes():
     assert [column.tobytes() for column in cpu] == [column.tobytes() for column in gpu]
 
 
+def test_hits_read_again_are_the_hits_that_were_written(tmp_path):
+    """Shards hold rows out of order, so positions in the vectors are not rows; the order is by position."""
+    rng = np.random.default_rng(6)
+    write_shard(tmp_path, 0, unit(rng, 3), [8, 2, 5], list("abc"))
+    write_shard(tmp_path, 1, unit(rng, 4), [0, 7, 1, 3], list("adef"))
+    passages = Vectors.open(tmp_path)
+    queries = Vectors.of(unit(rng, 3), rows=np.array([4, 0, 9]))
+    hits = search.exact_search(queries, passages, 5, collapse=False)
+    search.write_hits(tmp_path / "hits.parquet", hits, queries, passages)
+    assert_same(search.read_hits(tmp_path / "hits.parquet", queries, passages), as_tuples(hits))
+    other = Vectors.of(unit(rng, 3), rows=np.array([4, 0, 8]))
+    with pytest.raises(ValueError, match=r"hits.parquet: row 9 is not in .*search them again"):
+        search.read_hits(tmp_path / "hits.parquet", other, passages)
+
+
 def test_indexes_are_measured_against_exact_search(capfd):
     rng = np.random.default_rng(15)
     size = 39 * 256  # the least that the codes of ivf_pq can be learned from

@@ -72,7 +72,37 @@ def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
     assert jobs["download_m2kr"] == 14
     assert jobs["train_retriever"] == 4  # two backbones, two layer strategies
     assert jobs["embed_retrieval"] == 4 * 11 * 4  # shards, systems, data sets
+    assert jobs["compare_indexes"] == 4  # data sets; the report shows the first retriever's only
     assert "build_m2kr_world" not in jobs
+
+
+def test_a_dry_run_says_what_every_gpu_job_asks_for(checkout: Path):
+    done = snakemake(checkout, "-n", "--cores", "2", "--resources", "gpu=2", "--configfile", "config/m2kr.yaml")
+    asked = dict(re.findall(r"^Job \d+: (.+?) \((\d+ GPUs, \d+ MB, \d+ min)\)$", done.stdout, re.MULTILINE))
+    assert asked["training tinyclip-ret2"] == "1 GPUs, 64000 MB, 1440 min"
+    assert asked["embedding m2kr_oven with tinyclip-ret2, shard 3"] == "1 GPUs, 16000 MB, 240 min"
+    assert asked["searching m2kr_oven with tinyclip-ret2"] == "1 GPUs, 10000 MB, 120 min"
+    random = {job: amounts for job, amounts in asked.items() if " with random" in job}
+    assert len(random) == 4 * (4 + 1)  # data sets, shards and the search
+    assert {amounts[0] for amounts in random.values()} == {"0"}  # drawn vectors need no GPU
+    assert len(asked) == 4 + 4 * 11 * (4 + 1)  # trainings, then data sets, systems, shards and the search
+
+
+def test_a_download_without_a_network_fails_once_and_says_where_to_put_the_file(checkout: Path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")  # a name that never has an address (RFC 2606)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    target = "results/data/m2kr/jsonl/m2kr/test/oven_test.jsonl"
+    done = snakemake(checkout, "--cores", "1", "--configfile", "config/m2kr.yaml", "--", target)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    named = (
+        "jsonl/m2kr/test/oven_test.jsonl of the hub data set aimagelab/ReT-M2KR (revision main) cannot be downloaded"
+    )
+    assert text.count(f"Rule download_m2kr failed: {named}") == 1
+    assert "hub.invalid" in text
+    assert f"Put the file at {target}, or name your own copy in retrieval.datasets" in text
+    assert "Retrying" not in text
 
 
 def rule_bodies() -> dict[str, str]:
@@ -87,13 +117,14 @@ def test_every_gpu_rule_declares_its_resources():
     asking = {name: body for name, body in rule_bodies().items() if "gpu=" in body}
     assert set(asking) == GPU_RULES
     for name, body in asking.items():
-        for needed in ("gpus(", "mem_mb=", "runtime="):
+        assert re.search(r"gpu=.*gpus\b", body), f"{name} asks for GPUs on the CPU too"
+        for needed in ("mem_mb=", "runtime=", "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"):
             assert needed in body, f"{name} lacks {needed}"
 
 
 def test_the_cluster_profile_sends_every_gpu_rule_to_the_gpu_partition():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    sent = {name for name, own in profile["set-resources"].items() if own["slurm_partition"] == "gpu"}
+    sent = {name for name, own in profile["set-resources"].items() if "gpu" in own["slurm_partition"]}
     assert sent == GPU_RULES
 
 
@@ -176,7 +207,8 @@ def test_shards_dropped_queries_and_indexes_run_through_the_rules(checkout: Path
     )
     top = checkout / "results/demo/retrieval"
     target = "results/demo/retrieval/scores/zero_shot-tiny/m2kr_oven.json"
-    done = snakemake(checkout, "--cores", "2", "--config", "studies=[retrieval]", settings, "--", target)
+    measured = "results/demo/retrieval/indexes/zero_shot-tiny/m2kr_oven.json"
+    done = snakemake(checkout, "--cores", "2", "--config", "studies=[retrieval]", settings, "--", target, measured)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads((top / "images/m2kr_oven.json").read_text())["splits"]["test"]
     assert counts["query"]["dropped"] == counts["query"]["missing"] == 2

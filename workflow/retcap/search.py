@@ -199,6 +199,27 @@ def write_hits(path: Path | str, hits: Hits, queries: Vectors, passages: Vectors
     pq.write_table(pa.table(columns).replace_schema_metadata(searched), path, row_group_size=ROW_GROUP)
 
 
+def read_hits(path: Path | str, queries: Vectors, passages: Vectors) -> Hits:
+    """What `write_hits` wrote for the same vectors, as positions in them again, ordered by query position and rank."""
+    table = pq.read_table(path, columns=["query_row", "rank", "passage_row", "score"])
+    query = _positions(path, queries, table["query_row"].to_numpy())
+    order = np.lexsort((table["rank"].to_numpy(), query))
+    passage = _positions(path, passages, table["passage_row"].to_numpy())
+    rank = table["rank"].to_numpy().astype(np.int64)
+    return Hits(*(column[order] for column in (query, rank, passage, table["score"].to_numpy())))
+
+
+def _positions(path: Path | str, vectors: Vectors, rows: Int[np.ndarray, " M"]) -> Int64[np.ndarray, " M"]:
+    order = np.argsort(vectors.rows)
+    found = np.searchsorted(vectors.rows, rows, sorter=order)
+    positions = order[np.minimum(found, len(order) - 1)]
+    unknown = rows[vectors.rows[positions] != rows]
+    if len(unknown):
+        place = Path(vectors.places[0]).parent
+        raise ValueError(f"{path}: row {unknown[0]} is not in {place}. The vectors have changed; search them again.")
+    return positions
+
+
 def _check(queries: Vectors, passages: Vectors, depth: int) -> None:
     if depth < 1:
         raise ValueError(f"A search returns at least one hit per query: depth must be 1 or more. Got {depth} instead.")

@@ -122,7 +122,8 @@ rule train_tiny_captioner:
         seed=lookup("seed", within=config),
         code=lambda wildcards: code("train_tiny_captioner", *plugin_files("captioners", [wildcards.captioner])),
     message:
-        "training a tiny {wildcards.captioner}"
+        "training a tiny {wildcards.captioner} "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/train_tiny_captioner.py"
 
@@ -162,7 +163,7 @@ rule caption:
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
         code=lambda wildcards: code("caption", *plugin_files("captioners", [wildcards.captioner])),
     message:
-        "captioning with {wildcards.captioner}"
+        "captioning with {wildcards.captioner} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/caption.py"
 

@@ -150,6 +150,11 @@ def encoder_folder(wildcards):
     return f"{RESULTS}/models/{wildcards.encoder}"
 
 
+def encoder_gpus(wildcards):
+    """GPUs of a job of one system; random vectors need none, to be drawn or to be searched."""
+    return 0 if wildcards.encoder == "random" else gpus(1)
+
+
 def encoder_backbone(wildcards):
     """Settings of the backbone that a zero-shot system is; None for the others."""
     zero_shot = wildcards.encoder.startswith("zero_shot-")

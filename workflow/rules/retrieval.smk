@@ -34,7 +34,6 @@ rule download_m2kr:
         file="results/data/m2kr/{file}",
     log:
         "results/data/logs/download_m2kr/{file}.log",
-    retries: 3
     localrule: True
     conda:
         "../../envs/models.yaml"
@@ -247,7 +246,7 @@ rule train_retriever:
             "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
         ),
     message:
-        "training {wildcards.retriever}"
+        "training {wildcards.retriever} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/train_retriever.py"
 
@@ -270,7 +269,7 @@ rule embed_retrieval:
         "../../envs/models.yaml"
     threads: sized(8, 1)
     resources:
-        gpu=gpus(1),
+        gpu=encoder_gpus,
         mem_mb=memory(sized(16000, 2000)),
         runtime=sized(240, 15),
     params:
@@ -281,7 +280,8 @@ rule embed_retrieval:
         seed=lookup("seed", within=config),
         code=encoder_code,
     message:
-        "embedding {wildcards.dataset} with {wildcards.encoder}, shard {wildcards.shard}"
+        "embedding {wildcards.dataset} with {wildcards.encoder}, shard {wildcards.shard} "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/embed_retrieval.py"
 
@@ -303,7 +303,6 @@ rule search_retrieval:
     output:
         hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
         run="<results>/retrieval/trec/{encoder}/{dataset}.run",
-        indexes="<results>/retrieval/indexes/{encoder}/{dataset}.json",
     log:
         "<logs>/search_retrieval/{encoder}/{dataset}.log",
     benchmark:
@@ -312,17 +311,52 @@ rule search_retrieval:
         "../../envs/models.yaml"
     threads: sized(8, 1)
     resources:
-        gpu=gpus(1),
+        gpu=encoder_gpus,
         mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
         runtime=sized(120, 15),
     params:
         encoder=lambda wildcards: wildcards.encoder,
-        search=lookup("retrieval/search", within=config),
+        depth=lookup("retrieval/search/depth", within=config),
+        memory_mb=lookup("retrieval/search/memory_mb", within=config),
         code=code("search_retrieval"),
     message:
-        "searching {wildcards.dataset} with {wildcards.encoder}"
+        "searching {wildcards.dataset} with {wildcards.encoder} "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/search_retrieval.py"
+
+
+rule compare_indexes:
+    input:
+        queries=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=embedding_shards()
+        ),
+        passages=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=embedding_shards()
+        ),
+        ids=collect(
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/{side}/shard-{shard}.ids.parquet",
+            side=["queries", "passages"],
+            shard=embedding_shards(),
+        ),
+        hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
+    output:
+        indexes="<results>/retrieval/indexes/{encoder}/{dataset}.json",
+    log:
+        "<logs>/compare_indexes/{encoder}/{dataset}.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: sized(8, 1)
+    resources:
+        mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
+        runtime=sized(120, 15),
+    params:
+        search=lookup("retrieval/search", within=config),
+        code=code("compare_indexes"),
+    message:
+        "comparing approximate indexes on {wildcards.dataset} with {wildcards.encoder}"
+    script:
+        "../scripts/compare_indexes.py"
 
 
 rule score_retrieval:

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap import hub
 from retcap.records import BackboneCard
 
 if TYPE_CHECKING:
@@ -33,24 +34,38 @@ CARD = BackboneCard(
 
 def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
     """Both towers with weights from a local folder or a hub id (+ revision: commit, tag or branch)."""
-    from transformers import AutoTokenizer, CLIPConfig, CLIPModel
+    from transformers import AutoTokenizer, CLIPConfig
 
     from retcap.backbones._tower import warn_unpinned
 
     warn_unpinned(source, revision)
-    config = CLIPConfig.get_config_dict(source, revision=revision)[0]
+    offline = hub.offline(source)
+    with hub.checkpoint(source, revision):
+        config = CLIPConfig.get_config_dict(source, revision=revision, local_files_only=offline)[0]
     if config.get("model_type") != "clip":
         raise ValueError(
             f"{source}: config.json says model_type {config.get('model_type')!r}, this backbone reads 'clip'. "
             "Weights of open_clip load with the backbone `clip_open_clip`."
         )
+    model: Any = _with_weights(source, revision, offline)
+    with hub.checkpoint(source, revision):
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, local_files_only=offline)
+    image = _image_input(source, revision, model.config.vision_config.image_size, offline)
+    return _backbone(model, tokenizer, image, {"source": str(source), "revision": revision})
+
+
+def _with_weights(source: str | Path, revision: str | None, offline: bool) -> "CLIPModel":
+    from transformers import CLIPModel
+
+    options: Any = {"use_safetensors": True, "dtype": "float32", "output_loading_info": True}
     try:
         loaded: Any = CLIPModel.from_pretrained(
-            source, revision=revision or "main", use_safetensors=True, dtype="float32", output_loading_info=True
+            source, revision=revision or "main", local_files_only=offline, **options
         )
     except OSError as error:
         if "safetensors" not in str(error):
-            raise
+            with hub.checkpoint(source, revision):
+                raise
         raise FileNotFoundError(
             f"{source}, revision {revision or 'main'}: no model.safetensors. Pickled weights are never read: "
             "name a revision that has it, or a folder with a converted copy."
@@ -59,9 +74,7 @@ def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
     missing = sorted(report["missing_keys"])
     if missing:  # transformers fills them with random numbers and only warns
         raise ValueError(f"{source}: {len(missing)} parameters have no weights in the file, first {missing[:5]}.")
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    image = _image_input(source, revision, model.config.vision_config.image_size)
-    return _backbone(model, tokenizer, image, {"source": str(source), "revision": revision})
+    return model
 
 
 def build(spec: dict[str, Any], tokenizer_source: str | Path) -> "Backbone":
@@ -96,14 +109,18 @@ def _backbone(model: "CLIPModel", tokenizer: Any, image: "ImageInput", origin: d
     )
 
 
-def _image_input(source: str | Path, revision: str | None, side_px: int) -> "ImageInput":
+def _image_input(source: str | Path, revision: str | None, side_px: int, offline: bool) -> "ImageInput":
     """Colour statistics from preprocessor_config.json; CLIP's own where the file is not there (ReT-1 has none)."""
     from transformers.utils.hub import cached_file
 
     from retcap.backbones._tower import OPENAI_MEAN, OPENAI_STD, ImageInput
 
     file = cached_file(
-        source, "preprocessor_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
+        source,
+        "preprocessor_config.json",
+        revision=revision,
+        local_files_only=offline,
+        _raise_exceptions_for_missing_entries=False,
     )
     if file is None:
         log.info("%s has no preprocessor_config.json: using the mean and standard deviation of OpenAI CLIP", source)

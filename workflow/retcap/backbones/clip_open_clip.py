@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap import hub
 from retcap.records import BackboneCard
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path | None, str,
         from retcap.backbones._tower import warn_unpinned
 
         warn_unpinned(source, revision)
-        folder = Path(snapshot_download(str(source), revision=revision, allow_patterns=list(HUB_FILES)))
+        wanted = {"allow_patterns": list(HUB_FILES), "local_files_only": hub.offline(source)}
+        with hub.checkpoint(source, revision):
+            folder = Path(snapshot_download(str(source), revision=revision, **wanted))
         return folder, f"local-dir:{folder}", None
     if revision is None:
         raise ValueError(f"{source}: not a folder. A named open_clip model needs its weights' tag as revision.")

@@ -1,0 +1,124 @@
+"""The hub out of reach: quick errors that name key, file and remedy; few attempts; a filled cache is enough."""
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from retcap import hub, plugins
+from tiny_backbones import save_hf_clip, save_open_clip
+
+ROOT = Path(__file__).parents[1]
+
+
+class Answered(Exception):
+    """An answer of the hub with an HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status} for url\nmore lines.")
+        self.response = SimpleNamespace(status_code=status)
+
+
+@pytest.fixture
+def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+
+
+@pytest.fixture
+def reached(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A hub whose name is known; returns the waits between attempts."""
+    waits: list[float] = []
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    return waits
+
+
+def refusing(*answers: int):
+    """A fetch that fails with each status, then gives a path; and the statuses still to come."""
+    left = list(answers)
+
+    def fetch() -> str:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s")
+        if left:
+            raise Answered(left.pop(0))
+        return "path"
+
+    return fetch, left
+
+
+def test_without_names_nothing_is_tried(no_names):
+    def fetch() -> str:
+        raise AssertionError("tried")
+
+    with pytest.raises(ConnectionError, match=r"^a.jsonl cannot be downloaded: there is no network.*Put it there.$"):
+        hub.download(fetch, "a.jsonl", "Put it there.")
+
+
+def test_a_proxy_may_know_the_name(no_names, monkeypatch):
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy:3128"})
+    assert hub.unreachable() is None
+
+
+@pytest.mark.parametrize(("answers", "tried"), [((404,), 1), ((403,), 1), ((503, 429, 500), 3)])
+def test_only_answers_that_may_change_are_asked_for_again(reached, answers, tried):
+    fetch, left = refusing(*answers)
+    with pytest.raises(ConnectionError, match=rf"^a.jsonl cannot be downloaded: Answered: {answers[-1]} for url. Do"):
+        hub.download(fetch, "a.jsonl", "Do.")
+    assert left == []
+    assert len(reached) == tried - 1
+
+
+def test_a_later_attempt_may_succeed_and_the_hub_logs_no_warnings(reached, caplog):
+    fetch, _ = refusing(503)
+    with caplog.at_level("INFO"):
+        assert hub.download(fetch, "a.jsonl", "Do.") == "path"
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert reached == [hub.WAIT_S]
+
+
+@pytest.mark.parametrize("plugin", ["clip_hf", "clip_open_clip"])
+def test_weights_out_of_reach_name_key_revision_and_remedies(no_names, monkeypatch, plugin):
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    text = r"owner/nothing, revision 0123abc, .*retrieval.backbones.<name>.checkpoint to a folder.*HF_HOME to a cache"
+    with pytest.raises(ConnectionError, match=text):
+        plugins.load("backbones", plugin).load("owner/nothing", revision="0123abc")
+    assert slept == []  # the hub's library did not retry
+
+
+@pytest.mark.parametrize("plugin", ["clip_hf", "clip_open_clip"])
+def test_a_filled_cache_is_enough_without_a_network(tmp_path, plugin):
+    """In the layout of the hub's cache below HF_HOME; `preprocessor_config.json` is not there, as in ReT-1."""
+    made, revision = tmp_path / "made", "0" * 40
+    save_hf_clip(made) if plugin == "clip_hf" else save_open_clip(made, "vit")
+    assert not (made / "preprocessor_config.json").exists()
+    cached = tmp_path / "home/hub/models--owner--name"
+    shutil.copytree(made, cached / "snapshots" / revision)
+    program = (
+        "import socket\n"
+        "def unknown(*_): raise socket.gaierror(-2, 'Name or service not known')\n"
+        "socket.getaddrinfo = unknown\n"
+        "from retcap import plugins\n"
+        f"backbone = plugins.load('backbones', {plugin!r}).load('owner/name', revision={revision!r})\n"
+        "print(backbone.text.layers)"
+    )
+    environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    environment |= {"HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "workflow")}
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = plugins.load("backbones", plugin).load(made).text.layers
+    assert done.stdout.split()[-1] == str(expected)
+    assert "Retrying" not in done.stderr

@@ -1,0 +1,97 @@
+"""The Hugging Face hub from a machine that may not reach it: a quick check, short errors with a remedy, few retries."""
+
+import logging
+import os
+import socket
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+SHAPES_RESULTS = False  # see retcap.digest
+ATTEMPTS = 3
+WAIT_S = 10.0  # between attempts
+
+
+def unreachable() -> str | None:
+    """Why no request can succeed: the hub's name has no address here. None where it has one, or a proxy knows it."""
+    from huggingface_hub import constants
+
+    host = urllib.parse.urlsplit(constants.ENDPOINT).hostname or "huggingface.co"
+    if "https" in urllib.request.getproxies() or os.environ.get("ALL_PROXY"):
+        return None
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError as error:
+        return f"there is no network here, or no name service: {host}: {error}"
+    return None
+
+
+def offline(source: str | Path) -> bool:
+    """Whether files of a hub id can come from the cache only; the hub's library would retry for minutes first."""
+    return not Path(source).is_dir() and unreachable() is not None
+
+
+@contextmanager
+def checkpoint(source: str | Path, revision: str | None) -> Iterator[None]:
+    """Name the configuration key and the remedies in errors of weights that should come from the hub."""
+    with _quiet():
+        try:
+            yield
+        except OSError as error:
+            if Path(source).is_dir():
+                raise
+            raise ConnectionError(
+                f"The checkpoint {source}, revision {revision or 'main'}, cannot be had from the hub: "
+                f"{unreachable() or _line(error)}. It is the `checkpoint` of a backbone: set "
+                "retrieval.backbones.<name>.checkpoint to a folder with its files, or HF_HOME to a cache that has this "
+                "revision (`hf download` fills one where there is a network)."
+            ) from error
+
+
+def download(fetch: Callable[[], str], what: str, remedy: str) -> str:
+    """The path that `fetch` gives. Only answers that may change (429, 5xx) are worth another attempt."""
+    reason = unreachable()
+    if reason is not None:
+        raise ConnectionError(f"{what} cannot be downloaded: {reason}. {remedy}")
+    with _quiet():
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return fetch()
+            except Exception as error:
+                if attempt == ATTEMPTS or not transient(error):
+                    raise ConnectionError(f"{what} cannot be downloaded: {_line(error)}. {remedy}") from error
+                log.info("attempt %d of %d failed: %s", attempt, ATTEMPTS, _line(error))
+                time.sleep(WAIT_S)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def transient(error: BaseException | None) -> bool:
+    """Whether an HTTP status among an error and its causes says that the server may answer later."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None:
+            return status == 429 or status >= 500
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, without its full stop."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of the hub's library about its own retries."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
