@@ -43,6 +43,14 @@ def settings(world: Path, name: str, **changes) -> dict:
     return values
 
 
+def test_a_hold_out_that_is_too_large_names_its_key_and_no_hidden_folder(world: Path, tmp_path: Path):
+    plugin, large = plugins.load("datasets", "m2kr_infoseek"), settings(world, "m2kr_infoseek")
+    large["holdout"]["rows"] = 46
+    with pytest.raises(ValueError, match=r"^retrieval.datasets.m2kr_infoseek.holdout: holding out 46") as raised:
+        study.normalise_set(plugin, tmp_path / ".set.partial", large, seed=3)
+    assert ".partial" not in str(raised.value)
+
+
 @pytest.mark.parametrize("name", sorted(Retrieval().datasets))
 def test_every_set_gets_three_splits_that_do_not_share_questions(world: Path, name: str, tmp_path: Path):
     folder = tmp_path / name

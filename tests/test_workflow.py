@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tiny_backbones import save_open_clip
+
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 GPU_RULES = {"caption", "embed_retrieval", "search_retrieval", "train_retriever", "train_tiny_captioner"}
@@ -103,6 +105,21 @@ def test_a_download_without_a_network_fails_once_and_says_where_to_put_the_file(
     assert "hub.invalid" in text
     assert f"Put the file at {target}, or name your own copy in retrieval.datasets" in text
     assert "Retrying" not in text
+
+
+def test_layers_that_a_backbone_of_ones_own_lacks_are_named_with_their_retriever(checkout: Path):
+    (checkout / "models").mkdir()
+    save_open_clip(checkout / "models/ours", "vit")
+    settings = (
+        "retrieval={backbones: {tiny: null, ours: {checkpoint: models/ours}}, retrievers: {ret2: null, mine: {"
+        "backbone: ours, layer_strategy: explicit, cell: {text_layers: [0, 99], vision_layers: [0, 1]}}}}"
+    )
+    done = snakemake(
+        checkout, "--cores", "1", "--config", settings, "--", "results/demo/retrieval/parameters/mine.json"
+    )
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "failed: retrieval.retrievers.mine: layer_strategy 'explicit': text layers [99] do not exist" in text
 
 
 def rule_bodies() -> dict[str, str]:

@@ -16,7 +16,10 @@ with job.start(snakemake) as run:
     towers = plugins.load("backbones", chosen["plugin"]).load(source, revision=chosen["revision"])
     whole = {f"backbone_{part}": count for part, count in towers.parameter_counts().items()}  # `build` cuts them
     frozen = {f"{tower}_frozen": True for tower in params.freeze}
-    settings = config.from_mapping({"layer_strategy": params.layer_strategy, **params.cell, **frozen})
-    model = RetrieverModel.build(settings, towers, seed=params.seed)
+    try:
+        settings = config.from_mapping({"layer_strategy": params.layer_strategy, **params.cell, **frozen})
+        model = RetrieverModel.build(settings, towers, seed=params.seed)
+    except ValueError as error:
+        raise ValueError(f"retrieval.retrievers.{snakemake.wildcards.retriever}: {error}") from error
     model.save_pretrained(run.out.model)
     run.out.parameters.write_text(json.dumps(model.parameter_counts() | whole), encoding="utf-8")

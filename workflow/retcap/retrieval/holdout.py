@@ -45,8 +45,8 @@ def hold_out(
     held = choose(source / "queries.parquet", rows, by, seed)
     if not 0 < held.sum() <= total / 2:
         raise ValueError(
-            f"{source}: holding out {rows} rows by {by} would take {held.sum()} of {total} rows. Ask for fewer "
-            "rows, or hold out by row."
+            f"holding out {rows} training rows by {by} would take {held.sum()} of {total}, and at most half may go. "
+            "Ask for fewer `rows`, or hold out by row."
         )
     again = asked_again(source / "queries.parquet", held)
     kept = ~held & ~again

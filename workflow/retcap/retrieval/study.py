@@ -74,7 +74,10 @@ def normalise_set(
         valid = folder / "valid_whole"
         whole = read("train", "train_whole")
         parts = {"out_train": folder / "train", "out_valid": valid}
-        made = hold_out(whole, rows=holdout["rows"], by=holdout["by"], seed=seed, **parts)
+        try:
+            made = hold_out(whole, rows=holdout["rows"], by=holdout["by"], seed=seed, **parts)
+        except ValueError as error:
+            raise ValueError(f"retrieval.datasets.{name}.holdout: {error}") from error
         log.info("%s: %s", name, made)
         shutil.rmtree(whole)
         if settings["valid"]:
