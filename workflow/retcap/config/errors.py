@@ -22,12 +22,15 @@ class ConfigError(ValueError):
 
 def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Problem]:
     """Places and messages of what pydantic found; a place ends at what the values hold, not at a type tried there."""
-    found = []
+    found: list[Problem] = []
     for one in error.errors():
-        place = tuple(part for part in one["loc"] if part != "[key]")
+        whole = place = tuple(part for part in one["loc"] if part != "[key]")
         while place and not _holds(raw, place) and _holds(raw, place[:1]):
             place = place[:-1]
-        found.append((place, _message(one, model)))
+        message = _message(one, model)
+        if place != whole and found and found[-1][0] == place:  # the next type that was tried for the same value
+            message = f"{found.pop()[1].partition('. Got ')[0]}, or {message}"
+        found.append((place, message))
     return found
 
 
