@@ -245,3 +245,9 @@ def test_a_value_that_may_have_two_types_is_one_problem(tmp_path: Path):
 def test_a_backbone_with_a_wrong_name_is_not_missing_too(tmp_path: Path):
     text = problems("retrieval: {backbones: {a b: {}}, retrievers: {r: {backbone: a b}}}", folder=tmp_path)
     assert "has 1 problem:" in text
+
+
+def test_values_without_their_files_need_no_base():
+    values = merged(Config().model_dump(mode="json"), {"on_top_of": "m2kr.yaml"})
+    found = resolve(values, [config_files.FOLDER / "config.yaml"], {"on_top_of": "m2kr.yaml"})
+    assert found["on_top_of"] == "m2kr.yaml"  # a job on a cluster gets the merged configuration this way

@@ -82,7 +82,7 @@ def _place(path: tuple[str | int, ...], files: list[str | Path], overrides: dict
         if _holds(overrides, path[:end]):
             return "command line (--config)"
         for file in reversed(files):
-            line = line_of(Path(file), path[:end])
+            line = _line(Path(file), path[:end])
             if line is not None:
                 return f"{file}:{line}"
     return "configuration"
@@ -97,7 +97,7 @@ def _holds(values: Any, path: tuple[str | int, ...]) -> bool:
     return True
 
 
-def line_of(file: Path, path: tuple[str | int, ...]) -> int | None:
+def _line(file: Path, path: tuple[str | int, ...]) -> int | None:
     """Line of a key in a YAML file, or None when the file does not hold it."""
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
