@@ -233,3 +233,21 @@ def test_a_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: p
     (tmp_path / "clip").mkdir()
     found = resolved("retrieval: {backbones: {own: {plugin: clip_hf, checkpoint: ~/clip}}}", folder=tmp_path)
     assert found["retrieval"]["backbones"]["own"]["checkpoint"] == str(tmp_path / "clip")
+
+
+def test_a_value_that_may_have_two_types_is_one_problem(tmp_path: Path):
+    text = problems("retrieval:\n  datasets:\n    m2kr_oven: {roots: 5}\n", folder=tmp_path)
+    both = "input should be a valid string, or input should be a valid dictionary. Got 5 instead."
+    assert f"mine.yaml:3: retrieval.datasets.m2kr_oven.roots: {both}" in text
+    assert "has 1 problem:" in text
+
+
+def test_a_backbone_with_a_wrong_name_is_not_missing_too(tmp_path: Path):
+    text = problems("retrieval: {backbones: {a b: {}}, retrievers: {r: {backbone: a b}}}", folder=tmp_path)
+    assert "has 1 problem:" in text
+
+
+def test_values_without_their_files_need_no_base():
+    values = merged(Config().model_dump(mode="json"), {"on_top_of": "m2kr.yaml"})
+    found = resolve(values, [config_files.FOLDER / "config.yaml"], {"on_top_of": "m2kr.yaml"})
+    assert found["on_top_of"] == "m2kr.yaml"  # a job on a cluster gets the merged configuration this way

@@ -58,6 +58,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
+    "on_top_of=m2kr.yaml": PAGE,
     "retrieval={fail_on: []}": PAGE | {"audit_retrieval"},
     "retrieval={near_duplicate_bits: null}": PAGE | {"audit_retrieval"},
     "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,

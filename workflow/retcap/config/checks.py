@@ -95,7 +95,8 @@ def backbones(config: "Config") -> Iterator[Finding]:
     for name, own in config.retrieval.retrievers.items():
         if own.backbone not in config.retrieval.backbones:
             text = f"no backbone is named `{own.backbone}`. Known: {known}."
-            yield Finding(("retrieval", "retrievers", name, "backbone"), text, (("retrieval", "backbones"),))
+            place = ("retrieval", "retrievers", name, "backbone")
+            yield Finding(place, text, (("retrieval", "backbones", own.backbone),))
 
 
 def selection(config: "Config") -> Iterator[Finding]:

@@ -22,12 +22,15 @@ class ConfigError(ValueError):
 
 def describe(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Problem]:
     """Places and messages of what pydantic found; a place ends at what the values hold, not at a type tried there."""
-    found = []
+    found: list[Problem] = []
     for one in error.errors():
-        place = tuple(part for part in one["loc"] if part != "[key]")
+        whole = place = tuple(part for part in one["loc"] if part != "[key]")
         while place and not _holds(raw, place) and _holds(raw, place[:1]):
             place = place[:-1]
-        found.append((place, _message(one, model)))
+        message = _message(one, model)
+        if place != whole and found and found[-1][0] == place:  # the next type that was tried for the same value
+            message = f"{found.pop()[1].partition('. Got ')[0]}, or {message}"
+        found.append((place, message))
     return found
 
 
@@ -79,7 +82,7 @@ def _place(path: tuple[str | int, ...], files: list[str | Path], overrides: dict
         if _holds(overrides, path[:end]):
             return "command line (--config)"
         for file in reversed(files):
-            line = line_of(Path(file), path[:end])
+            line = _line(Path(file), path[:end])
             if line is not None:
                 return f"{file}:{line}"
     return "configuration"
@@ -94,7 +97,7 @@ def _holds(values: Any, path: tuple[str | int, ...]) -> bool:
     return True
 
 
-def line_of(file: Path, path: tuple[str | int, ...]) -> int | None:
+def _line(file: Path, path: tuple[str | int, ...]) -> int | None:
     """Line of a key in a YAML file, or None when the file does not hold it."""
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from retcap.config.checks import STUDIES, Finding, Place
-from retcap.config.errors import line_of
 
 if TYPE_CHECKING:
     from retcap.config import Config
@@ -55,8 +56,8 @@ def base(config: "Config", files: Sequence[str | Path]) -> Iterator[Finding]:
     """An overlay that is made for another one must not fall on the defaults instead."""
     if config.on_top_of is None:
         return
-    own = next((at for at in reversed(range(len(files))) if line_of(Path(files[at]), ("on_top_of",))), None)
-    if own is None:  # from the command line
+    own = next((at for at in reversed(range(len(files))) if _says(files[at], config.on_top_of)), None)
+    if own is None:  # it came on the command line, as for a job on a cluster
         return
     wanted = Path(files[own]).parent / config.on_top_of
     if wanted.resolve() not in [Path(file).resolve() for file in files[:own]]:
@@ -64,6 +65,12 @@ def base(config: "Config", files: Sequence[str | Path]) -> Iterator[Finding]:
             f"this file goes on top of {wanted}, which is not given before it. Use --configfile {wanted} {files[own]}"
         )
         yield Finding(("on_top_of",), text)
+
+
+def _says(file: str | Path, base: str) -> bool:
+    """Whether a file names this one as its base."""
+    values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    return isinstance(values, dict) and values.get("on_top_of") == base
 
 
 def _files(config: "Config") -> Iterator[tuple[Place, str]]:
