@@ -15,15 +15,8 @@ from retcap.retrieval.audit import audit
 from retcap.retrieval.normalise import normalise
 from retcap.retrieval.world.drawing import SIDE, View, draw, silhouette
 from retcap.retrieval.world.looks import COLOURS, PATTERNS, SHAPES, Look, all_looks, describe, make_entities
+from small_world import SMALL
 
-SMALL = {
-    "train_queries": {"m2kr_oven": 41, "m2kr_evqa": 43, "m2kr_infoseek": 47, "m2kr_okvqa": 37},
-    "valid_queries": 11,
-    "test_queries": 23,
-    "entities": 30,
-    "okvqa_passages": 60,
-    "pairs": 19,
-}
 world_plugin = plugins.load("datasets", "m2kr_world")
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tiny_backbones import save_open_clip
+from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -28,9 +28,7 @@ def records() -> dict[str, dict]:
 
 
 def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Path):
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", tmp_path)
+    copy_workflow(tmp_path)
     (tmp_path / "workflow/retcap/datasets/museum.py").write_text(block("python"))
     (tmp_path / "config/museum.yaml").write_text(block("yaml"))
     (tmp_path / "models").mkdir()

@@ -6,12 +6,13 @@ is changed at a time, and the dry run must name exactly the rules of the table.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
@@ -131,9 +132,7 @@ def rules_to_run(text: str) -> set[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow whose outputs all exist and count as made."""
     folder = tmp_path_factory.mktemp("finished")
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", folder)
+    copy_workflow(folder)
     for line in snakemake(folder, "--summary").splitlines():
         path = line.split("\t")[0]
         if not path.startswith("results/"):

@@ -15,15 +15,8 @@ from retcap import plugins
 from retcap.config.retrieval import Retrieval
 from retcap.retrieval import comparison, study, systems
 from retcap.retriever import pairs
+from small_world import SMALL
 
-SMALL = {
-    "train_queries": {"m2kr_oven": 41, "m2kr_evqa": 43, "m2kr_infoseek": 47, "m2kr_okvqa": 37},
-    "valid_queries": 11,
-    "test_queries": 23,
-    "entities": 30,
-    "okvqa_passages": 60,
-    "pairs": 19,
-}
 WORLD = "results/data/m2kr_world/"
 
 

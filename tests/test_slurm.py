@@ -1,7 +1,6 @@
 """The cluster profile on a real SLURM of one node; left out where SLURM is not installed."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import slurm_cluster
+from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
@@ -39,9 +39,7 @@ def jobs(environment: dict[str, str]) -> dict[str, dict[str, str]]:
 def test_jobs_get_their_partition_memory_and_gpus(tmp_path: Path):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", checkout)
+    copy_workflow(checkout)
     profile = checkout / "profiles/slurm/config.yaml"
     text = profile.read_text()
     # The one system that runs without a real GPU asks for none; its search gets a pretended one here.

@@ -5,7 +5,6 @@ Once under Snakemake, once on two ranks under torchrun.
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +21,13 @@ from safetensors.torch import load_file
 from ret_world import job, tiny_model, write_world
 from retcap import plugins
 from retcap.retriever import training
+from small_world import SMALL
+from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 MODEL = Path("results/demo/models/ret2")
 LOG = Path("results/demo/logs/train_retriever/ret2.log")
-SMALL = {
-    "train_queries": {"m2kr_oven": 60, "m2kr_evqa": 40, "m2kr_infoseek": 40, "m2kr_okvqa": 40},
-    "valid_queries": 11,
-    "test_queries": 23,
-    "entities": 30,
-    "okvqa_passages": 60,
-    "pairs": 40,
-}
+ROWS = dict.fromkeys(("m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa"), 40) | {"m2kr_oven": 60}  # training queries
 SETTINGS = (
     "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, pack: {side_px: 32}, "
     "tiny_clip: {steps: 2, batch_size: 8}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
@@ -47,10 +41,10 @@ STEPS, STEPS_PER_EPOCH = 45, 15
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow with a world of a few rows, so that one training takes seconds."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", folder)
-    plugins.load("datasets", "m2kr_world").build(folder / "results/data/m2kr_world", seed=4, **SMALL)
+    copy_workflow(folder)
+    plugins.load("datasets", "m2kr_world").build(
+        folder / "results/data/m2kr_world", seed=4, **SMALL | {"train_queries": ROWS, "pairs": 40}
+    )
     return folder
 
 

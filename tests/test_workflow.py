@@ -4,7 +4,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from tiny_backbones import save_open_clip
+from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -30,9 +30,7 @@ SMALL = (  # the demo's captioning study, as small as it can be
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the workflow without results."""
-    for name in ("workflow", "config", "profiles", "envs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", tmp_path)
+    copy_workflow(tmp_path)
     return tmp_path
 
 
