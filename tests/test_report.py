@@ -324,7 +324,7 @@ def test_failed_retrieval_systems_stand_beside_the_others(inputs):
     )
     found = Page(build_report(ReportInputs("x", retrieval=changed)))
     words = " ".join("".join(found.text).split())
-    assert "In retrieval, trained (OSError: disk full) and zero-shot (MemoryError) failed." in words
+    assert "Of the retrieval systems, trained (OSError: disk full) and zero-shot on OVEN (MemoryError) failed." in words
     assert "trained failed on OVEN, E-VQA, InfoSeek and OKVQA. OSError: disk full (train_retriever trained)" in words
     assert "zero-shot failed on OVEN. MemoryError" in words
     rows = found.table("System", "OVEN4\u202f708 queries")
@@ -343,7 +343,7 @@ def test_a_retrieval_study_of_which_nothing_is_left(inputs):
     bare = RetrievalInputs(results=[], failed=gone, titles={"m2kr_oven": "OVEN"})
     found = Page(build_report(ReportInputs("x", retrieval=bare)))
     words = " ".join("".join(found.text).split())
-    assert "In retrieval, trained (OSError: disk full) failed. No retrieval system finished" in words
+    assert "Of the retrieval systems, trained (OSError: disk full) failed. No retrieval system finished" in words
     assert "trained failed on OVEN. OSError: disk full (train_retriever trained)" in words
     assert {values["href"] for tag, values in found.attributes if tag == "a"} <= {f"#{name}" for name in found.ids}
 

@@ -43,8 +43,10 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
 
 def retrieval(section: Mapping[str, Any]) -> list[str]:
     """Sentences on the retrieval study: macro R@5 of the best trained system, against the baselines."""
-    failed = [f"{one['name']} ({wording.first_clause(one['reason'])})" for one in section["failed"]]
-    said = [f"In retrieval, {wording.listing(list(dict.fromkeys(failed)))} failed."] if failed else []
+    places = ["" if one["whole"] else f" on {one['on']}" for one in section["failed"]]
+    reasons = [wording.first_clause(one["reason"]) for one in section["failed"]]
+    failed = [f"{one['name']}{on} ({why})" for one, on, why in zip(section["failed"], places, reasons, strict=True)]
+    said = [f"Of the retrieval systems, {wording.listing(list(dict.fromkeys(failed)))} failed."] if failed else []
     if not section["results"]:
         return [*said, "No retrieval system finished, so there are no retrieval scores."]
     k = section["k"]
