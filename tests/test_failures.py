@@ -182,7 +182,7 @@ def test_a_passed_on_failure_names_each_root_once(folder: Path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_second_attempt_records_how_the_first_was_killed(folder: Path, number: int):
-    first = run(f"os.kill(os.getpid(), {number:d})\ntime.sleep(9)\n")
+    first = run(f"logging.getLogger('x').info('step 7')\nos.kill(os.getpid(), {number:d})\ntime.sleep(9)\n")
     assert first.returncode != 0
     assert not TABLE.exists()
     second = run("print('ran')\n" + WRITE, ATTEMPT="2")
@@ -196,6 +196,7 @@ def test_the_second_attempt_records_how_the_first_was_killed(folder: Path, numbe
     else:
         assert found.reason.startswith("killed: the job ended without a word")
         assert found.remedy.startswith("Lower `retrieval.bootstrap_draws`, or give it more than 10 MB (on a cluster: ")
+    assert "step 7" in Path(found.log).read_text(), "the log still says how far the killed attempt came"
     assert str(noted()).endswith(found.reason[: again.SHOWN])
     assert run(WRITE).returncode == 0  # the next run tries it
     assert TABLE.read_text() == "a,b"

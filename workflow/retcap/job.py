@@ -86,7 +86,7 @@ def start(snakemake: Any, accept_failed: Sequence[str] | bool = ()) -> Iterator[
     `accept_failed`: names of the inputs that the script can do without; True: all of them.
     """
     log_file = Path(snakemake.log[0])
-    _open_log(log_file)
+    _open_log(log_file, "w" if snakemake.resources.get("attempt", 1) == 1 else "a")  # what a killed attempt said stays
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that `finally` blocks run
     _set_environment(snakemake.threads)
     record = provenance.begin(snakemake)
@@ -109,7 +109,7 @@ def start(snakemake: Any, accept_failed: Sequence[str] | bool = ()) -> Iterator[
         provenance.end(record, log_file, "not run" if isinstance(error, NotRun) else "failed")
         for path in staged.values():
             _remove(path)
-        log.error("failed\n%s", traceback.format_exc())
+        log.error("%s", error if isinstance(error, NotRun) else f"failed\n{traceback.format_exc()}")
         if not isinstance(error, Exception):
             if guard:
                 guard.terminated()
@@ -150,11 +150,11 @@ def _say(snakemake: Any, error: Exception, remedy: str, alone: bool) -> None:
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _open_log(path: Path) -> None:
+def _open_log(path: Path, mode: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    file = logging.FileHandler(path, mode=mode, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.WARNING)
