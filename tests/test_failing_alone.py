@@ -258,7 +258,7 @@ def test_a_retriever_that_fails_fails_alone_and_the_same_command_tries_it_again(
     lost = table[table["source"].str.startswith("failed")].set_index("system")
     assert set(lost.index) == {"untrained-bad", "bad", "zero_shot-tiny"}
     assert lost["value"].isna().all()
-    assert lost.loc["bad", "source"] == "failed: not run: OSError: the tripwire (build_retriever bad)"
+    assert lost.loc["bad", "source"] == "failed: OSError: the tripwire (build_retriever bad)"
     pairs = {(one["first"], one["second"]) for one in json.loads((top / "differences.json").read_text())}
     assert pairs == {("ret2", "random"), ("ret2", "untrained-ret2")}
     page = (checkout / "results/demo/report.html").read_text()
