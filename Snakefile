@@ -30,4 +30,8 @@ rule all:
         "<results>/config.yaml",
 
 
+onsuccess:
+    stop_if_jobs_failed()
+
+
 save_cache()  # of the code digests that the rules above asked for

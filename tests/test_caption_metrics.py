@@ -367,22 +367,28 @@ def test_java_is_found_in_the_wheel_then_on_path_then_not_at_all(tmp_path, monke
         java.find_java()
 
 
-def test_without_java_the_metrics_that_need_it_are_null(monkeypatch):
+def test_without_java_the_metrics_that_need_it_are_null_and_count_as_failed(monkeypatch):
     def none():
         raise java.JavaMissing("No Java found.")
 
     monkeypatch.setattr(java, "find_java", none)
     items, captions = frame([("1", "x", ["A bus."], "a bus", "ok"), ("2", "y", ["A cat."], "a cat", "ok")])
     with Context() as context:
-        names = ["bleu", "bleu_coco", "meteor", "rouge_l", "cider"]
+        names = ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"]
         found = scoring.score_system(items, captions, names, context, rng=np.random.default_rng(0), draws=10)
-        counts = frequencies.build(items["references"], context)
-    assert (counts.documents, counts.reason) == (0, "No Java found. Then count the n-grams again.")
-    assert compute("cider", ["a"], [["a"]], Spaces(counts))["cider"].reason == counts.reason
+        with pytest.raises(java.JavaMissing):
+            frequencies.build(items["references"], context)
+    counts = frequencies.uncounted("No Java found. (count_caption_ngrams)")
+    cider = compute("cider", ["a"], [["a"]], Spaces(counts))["cider"]
+    assert (cider.value, cider.reason, cider.excused) == (None, "No Java found. (count_caption_ngrams)", False)
     assert found["metrics"]["bleu4"] is not None
     for key in ("meteor", "rougeL", "cider", "bleu1_coco"):
         assert found["details"][key]["value"] is None
         assert found["details"][key]["reason"] == "JavaMissing: No Java found."
+    failed = scoring.not_computed(found)
+    assert {"meteor", "rougeL", "cider", "bleu1_coco"} < set(failed)
+    assert "spice" not in failed  # no further run could compute it
+    assert "bleu4" not in failed
 
 
 def test_ptb_tokens_of_awkward_captions():

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 import report_fixture as fixture
+from report_fixture_retrieval import SETS
 from retcap import report
 from retcap.report import (
     CaptioningInputs,
@@ -304,6 +305,47 @@ def test_all_models_failed(tmp_path):
     path.write_text(json.dumps(summary))
     words = "".join(Page(build_report(ReportInputs("x", captioning=CaptioningInputs(path)))).text)
     assert "1 of 1 model failed: m (no weights). No model finished" in " ".join(words.split())
+
+
+def test_failed_retrieval_systems_stand_beside_the_others(inputs):
+    gone = {("trained", name): "OSError: disk full (train_retriever trained)" for name in SETS}
+    gone |= {("zero-shot", "m2kr_oven"): "MemoryError (embed_retrieval zero-shot)"}
+    kept = [
+        path
+        for path in inputs.retrieval.results
+        if not path.name.startswith("trained-") and path.name != "zero-shot-m2kr_oven.json"
+    ]
+    changed = dataclasses.replace(
+        inputs.retrieval,
+        results=kept,
+        failed=gone,
+        curves={},
+        indexes_failed={"m2kr_evqa": "MemoryError (compare_indexes random)"},
+    )
+    found = Page(build_report(ReportInputs("x", retrieval=changed)))
+    words = " ".join("".join(found.text).split())
+    assert "Of the retrieval systems, trained (OSError: disk full) and zero-shot on OVEN (MemoryError) failed." in words
+    assert "trained failed on OVEN, E-VQA, InfoSeek and OKVQA. OSError: disk full (train_retriever trained)" in words
+    assert "zero-shot failed on OVEN. MemoryError" in words
+    rows = found.table("System", "OVEN4\u202f708 queries")
+    assert rows["trained"] == ["trained", "failed, not scored"]
+    [partial] = [row for name, row in rows.items() if name.startswith("zero-shot")]
+    assert partial[1] == "–"
+    assert not partial[3].startswith("–")
+    assert found.table("Test set", "Index", "effort")["E-VQA"][1:] == [
+        "all",
+        "left out: MemoryError (compare_indexes random)",
+    ]
+
+
+def test_a_retrieval_study_of_which_nothing_is_left(inputs):
+    gone = {("trained", "m2kr_oven"): "OSError: disk full (train_retriever trained)"}
+    bare = RetrievalInputs(results=[], failed=gone, titles={"m2kr_oven": "OVEN"})
+    found = Page(build_report(ReportInputs("x", retrieval=bare)))
+    words = " ".join("".join(found.text).split())
+    assert "Of the retrieval systems, trained (OSError: disk full) failed. No retrieval system finished" in words
+    assert "trained failed on OVEN. OSError: disk full (train_retriever trained)" in words
+    assert {values["href"] for tag, values in found.attributes if tag == "a"} <= {f"#{name}" for name in found.ids}
 
 
 def test_missing_file_names_path_and_remedy(tmp_path):

@@ -70,6 +70,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
+    "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
     "captioning={options: {llava-1.5-7b: {batch_size: 3}}}": MODELS,
     "captioning={prompt: instruct}": TINY,
@@ -93,6 +94,8 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "with job.start(\n    snakemake\n) as run:",
     ): set(),
     ("workflow/retcap/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
+    ("workflow/retcap/failures/verdict.py", "The same command", "One and the same command"): set(),
+    ("workflow/retcap/job.py", "details: ", "see: "): set(),
     ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
@@ -166,6 +169,31 @@ def test_an_edit_runs_exactly_the_rules_it_reaches(finished: Path, edit: tuple[s
         assert rules_to_run(snakemake(finished, "-n")) == EDITS[edit]
     finally:
         file.write_text(text, encoding="utf-8")
+
+
+NOTES = {  # job of which a failure is noted -> the rules that must run
+    ("caption", "llava-1.5-7b"): MODELS - {"write_config"},
+    ("train_tiny_captioner", "llava-1.5-7b"): TINY - {"write_config"},
+    ("count_caption_ngrams",): SCORED - {"write_config"} | {"count_caption_ngrams"},
+    ("train_retriever", "ret2"): TRAINED - {"write_config"},
+    ("search_retrieval", "m2kr_oven", "ret2"): FOUND - {"write_config"},
+    ("compare_indexes", "m2kr_oven", "ret2"): {"compare_indexes", "report", "check"},
+}
+
+
+@pytest.mark.parametrize("job", NOTES, ids=" ".join)
+def test_a_failure_that_was_noted_runs_exactly_its_job_and_what_follows(finished: Path, job: tuple[str, ...]):
+    note = finished.joinpath(".snakemake/retcap-again/results/demo", *job[:-1], f"{job[-1]}.txt")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        note.write_text("failed at noon: OSError")
+        text = snakemake(finished, "-n")
+    finally:
+        note.unlink()
+    assert rules_to_run(text) == NOTES[job]
+    assert "now: 'failed at noon: OSError'" in text
+    if len(job) > 1:  # all captioning systems need the frequencies
+        assert not re.search(r"^Job \d+: .*(qwen|zero_shot)", text, re.MULTILINE)
 
 
 def test_a_checkout_runs_nothing(finished: Path):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
+from retcap.failures.record import Failure
 from retcap.retrieval import comparison, study, systems
 from retcap.retriever import pairs
 from small_world import SMALL
@@ -165,6 +166,50 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
     ]
     assert found[0]["difference"] == 0.5
     assert 0 <= found[0]["ci_low"] <= 0.5 <= found[0]["ci_high"] <= 1
+
+
+def test_differences_are_among_the_systems_that_have_a_result(tmp_path: Path):
+    """One trained system failed on both sets, a baseline on one: the others keep their differences, in every digit."""
+
+    def table(name: str, dataset: str, seed: int) -> Path:
+        hits = np.random.default_rng(seed).integers(0, 2, 40).astype(float)
+        path = tmp_path / f"{name}-{dataset}.parquet"
+        ids = [str(row) for row in range(40)]
+        pq.write_table(pa.table({"query_row": range(40), "query_id": ids, "cluster": ids, "R@5": hits}), path)
+        return path
+
+    seeds = {"a": 1, "b": 2, "blind": 3}
+    whole = {name: {one: table(name, one, seed + len(one)) for one in ("x", "yy")} for name, seed in seeds.items()}
+    lost = {"failed": {}, "a": whole["a"], "b": whole["b"], "blind": {"yy": whole["blind"]["yy"]}}
+    found = comparison.differences(lost, ["failed", "a", "b"], 5, draws=200, seed=1)
+    assert [(one["first"], one["second"], one["dataset"]) for one in found] == [
+        ("a", "b", "x"),
+        ("a", "b", "yy"),
+        ("a", "blind", "yy"),
+        ("b", "blind", "yy"),
+    ]
+    complete = comparison.differences(whole, ["a", "b"], 5, draws=200, seed=1)
+    assert [one for one in found if one["dataset"] == "yy"] == [one for one in complete if one["dataset"] == "yy"]
+    assert comparison.differences({"failed": {}}, ["failed"], 5, draws=200, seed=1) == []
+
+
+def test_what_failed_stands_beside_what_was_scored(tmp_path: Path):
+    failure = Failure("error", "embed_retrieval", {"encoder": "b"}, "MemoryError", "b.log")
+    (tmp_path / "a.json").write_text(json.dumps(result("a", "x", 0.5)))
+    places, paths = [("a", "x"), ("b", "x")], [str(tmp_path / "a.json"), "b.json"]
+    scored = comparison.gather(places, paths, ["a.parquet", "b.parquet"], {"b.json": failure})
+    assert scored.results == [result("a", "x", 0.5)]
+    assert scored.per_query == {"a": {"x": Path("a.parquet")}, "b": {}}
+    assert scored.failed == {("b", "x"): "MemoryError (embed_retrieval b)"}
+    rows = comparison.failed_rows(scored.failed)
+    assert rows.to_dict("records") == [
+        {"system": "b", "dataset": "x", "source": "failed: MemoryError (embed_retrieval b)"}
+    ]
+    lines = comparison.banner(scored.results, "R@5", scored.failed).splitlines()
+    assert lines[-3].split() == ["a", "50.0"]
+    assert lines[-2].split() == ["b", "–"]
+    assert lines[-1] == "✗ b  failed: MemoryError (embed_retrieval b)"
+    assert "✗ b  failed" in comparison.banner([], "R@5", scored.failed)
 
 
 def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(world: Path, tmp_path: Path):

@@ -31,7 +31,7 @@ KIB_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is K
 
 def begin(snakemake: Any) -> dict[str, Any]:
     """Everything that is known before the work starts."""
-    params = {name: value for name, value in snakemake.params.items() if name != "code"}
+    params = {name: value for name, value in snakemake.params.items() if name not in ("code", "again")}
     commit, dirty = git_state()
     return {
         "rule": snakemake.rule,

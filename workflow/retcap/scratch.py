@@ -15,13 +15,16 @@ WHOLE_BYTES = 1_000_000  # larger files count by size and mtime: hashing checkpo
 
 def folder(snakemake: Any) -> Path:
     """`results/<experiment>/.scratch/<rule>/<wildcards>-<hash>`; not created here."""
-    log = Path(snakemake.log[0])
-    root = next(parent.parent for parent in log.parents if parent.name == "logs")
-    params = dict(snakemake.params.items())
+    params = {name: value for name, value in snakemake.params.items() if name != "again"}  # shapes no result
     facts = {"params": params, "inputs": [fingerprint(Path(path)) for path in snakemake.input]}
     name = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     labels = [str(value) for value in snakemake.wildcards]
-    return root / ".scratch" / snakemake.rule / "-".join([*labels, name])
+    return results(snakemake) / ".scratch" / snakemake.rule / "-".join([*labels, name])
+
+
+def results(snakemake: Any) -> Path:
+    """Folder of the experiment that a job belongs to."""
+    return next(parent.parent for parent in Path(snakemake.log[0]).parents if parent.name == "logs")
 
 
 def fingerprint(path: Path) -> list[list[Any]]:

@@ -107,14 +107,17 @@ rule train_tiny_captioner:
         "<logs>/train_tiny_captioner/{captioner}.log",
     benchmark:
         "<benchmarks>/train_tiny_captioner/{captioner}.tsv"
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(4000),
         runtime=30,
         gpu=gpus(1),
     params:
+        again=again("train_tiny_captioner"),
         captioner=lambda wildcards: wildcards.captioner,
         training=lookup("captioning/tiny", within=config),
         prompt=lookup("captioning/prompt", within=config),
@@ -128,9 +131,6 @@ rule train_tiny_captioner:
         "../scripts/train_tiny_captioner.py"
 
 
-# A model that fails fails alone: the script records the reason and ends well, so that the others, the summary and the
-# report still come, and the rule `check` gives the run its exit status. A killed job cannot record anything; it is
-# started once more, and this second attempt only records the death. That is what `retries: 1` is for here.
 rule caption:
     input:
         pairs="<results>/captioning/pairs.parquet",
@@ -143,16 +143,17 @@ rule caption:
         "<logs>/caption/{captioner}.log",
     benchmark:
         "<benchmarks>/caption/{captioner}.tsv"
-    retries: 1
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         gpu=lambda wildcards: gpus(captioner_card("gpu")(wildcards)),
         mem_mb=memory(sized(captioner_card("mem_mb"), 4000)),
         runtime=sized(captioner_card("runtime_min"), 30),
-        attempt=lambda wildcards, attempt: attempt,
     params:
+        again=again("caption"),
         captioner=lambda wildcards: wildcards.captioner,
         checkpoint=captioner_option("checkpoint"),
         revision=captioner_option("revision"),
@@ -177,13 +178,16 @@ rule caption_baseline:
         outcome="<results>/captioning/captions/{baseline}.json",
     log:
         "<logs>/caption_baseline/{baseline}.log",
+    retries: ALONE
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(2000),
         runtime=20,
     params:
+        again=again("caption_baseline"),
         baseline=lambda wildcards: wildcards.baseline,
         dataset=lookup("captioning/dataset", within=config),
         columns=lookup("captioning/columns", within=config),
@@ -204,13 +208,16 @@ rule clean_captions:
         predictions="<results>/captioning/{system}_predictions.csv",
     log:
         "<logs>/clean_captions/{system}.log",
+    retries: ALONE
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(2000),
         runtime=10,
     params:
+        again=again("clean_captions"),
         code=code("clean_captions"),
     message:
         "cleaning the captions of {wildcards.system}"
@@ -225,13 +232,16 @@ rule count_caption_ngrams:
         frequencies="<results>/captioning/document_frequencies.json",
     log:
         "<logs>/count_caption_ngrams.log",
+    retries: ALONE
     conda:
         "../../envs/metrics.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(2000),
         runtime=20,
     params:
+        again=again("count_caption_ngrams"),
         code=code("count_caption_ngrams"),
     message:
         "counting n-grams of all references (the idf of CIDEr)"
@@ -252,14 +262,18 @@ rule score_captions:
         "<logs>/score_captions/{system}.log",
     benchmark:
         "<benchmarks>/score_captions/{system}.tsv"
+    retries: ALONE
     conda:
         "../../envs/metrics.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(4000),
         runtime=60,
     params:
+        again=again("score_captions"),
         metrics=lookup("captioning/metrics", within=config),
+        max_failed_share=lookup("captioning/max_failed_share", within=config),
         draws=lookup("captioning/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),
         code=code("score_captions", *plugin_files("metrics", config["captioning"]["metrics"])),

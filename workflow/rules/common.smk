@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from retcap import plugins
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
+from retcap.failures import again as tries
 
 
 def resolved_config():
@@ -48,6 +49,23 @@ def sized(full, small):
 def memory(amount):
     """Function of wildcards and attempt: megabytes, a second attempt asks for twice as many. `amount` may be a function."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
+def attempt(wildcards, attempt):
+    """Number of the attempt: a job that may fail alone records the death of an earlier one."""
+    return attempt
+
+
+def again(rule):
+    """Function of wildcards: what was noted when this job last failed; a new note is a changed param, so it runs."""
+    return lambda wildcards: tries.value(RESULTS, rule, dict(wildcards.items()))
+
+
+def stop_if_jobs_failed():
+    """The exit status of a run without the rule `check`, such as one of a single target, in which jobs failed alone."""
+    new = [job for job, text in tries.failures(RESULTS).items() if FAILED_BEFORE.get(job) != text]
+    if new:
+        raise WorkflowError(f"{len(new)} jobs failed alone ({', '.join(new)}): see their logs below {RESULTS}/logs.")
 
 
 def captioner_option(name):
@@ -233,9 +251,24 @@ def report_inputs(wildcards):
 
 
 def check_inputs(wildcards):
-    """What must be there before the run is called good."""
-    summary = f"{RESULTS}/captioning/all_models_summary.json" if "captioning" in config["studies"] else []
-    return {"summary": summary, "report": f"{RESULTS}/report.html"}
+    """What must be there before the run is called good: the report, and whatever may have failed alone."""
+    parts = {"report": f"{RESULTS}/report.html", "summaries": []}
+    if "captioning" in config["studies"]:
+        folder = f"{RESULTS}/captioning"
+        parts |= {
+            "summaries": [f"{folder}/all_models_summary.json"],
+            "captions": [f"{folder}/captions/{system}.json" for system in caption_systems()],
+            "metrics": [f"{folder}/{system}_metrics.json" for system in caption_systems()],
+        }
+    if "retrieval" in config["studies"]:
+        folder, retrievers = f"{RESULTS}/retrieval", list(config["retrieval"]["retrievers"])
+        parts |= {
+            "parameters": [f"{folder}/parameters/{name}.json" for name in retrievers],
+            "curves": [f"{folder}/curves/{name}.json" for name in retrievers],
+            "scores": retrieval_results("scores/{encoder}/{dataset}.json"),
+            "indexes": [f"{folder}/indexes/{retrievers[0]}/{name}.json" for name in config["retrieval"]["datasets"]],
+        }
+    return parts
 
 
 def templates():
@@ -248,3 +281,5 @@ config.clear()  # the order of the keys is the model's from here on, wherever th
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
 WORLD = "results/data/m2kr_world"
+ALONE = 2  # retries of a rule that may fail alone; see retcap/failures/killed.py
+FAILED_BEFORE = tries.failures(RESULTS)

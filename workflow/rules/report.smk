@@ -75,7 +75,6 @@ rule check:
         mem_mb=memory(500),
         runtime=5,
     params:
-        captions=f"results/{config['experiment']}/captioning/captions",
         code=code("check"),
     message:
         "checking that nothing failed"

@@ -194,13 +194,16 @@ rule build_retriever:
         parameters="<results>/retrieval/parameters/{retriever}.json",
     log:
         "<logs>/build_retriever/{retriever}.log",
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(4000),
         runtime=15,
     params:
+        again=again("build_retriever"),
         backbone=lambda wildcards: backbone(retriever(wildcards)["backbone"]),
         layer_strategy=lambda wildcards: retriever(wildcards)["layer_strategy"],
         cell=lambda wildcards: retriever(wildcards)["cell"],
@@ -230,15 +233,18 @@ rule train_retriever:
         "<logs>/train_retriever/{retriever}.log",
     benchmark:
         "<benchmarks>/train_retriever/{retriever}.tsv"
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: sized(16, 2)
     resources:
+        attempt=attempt,
         gpu=gpus(config["retrieval"]["training"]["gpus"]),
         mem_mb=memory(sized(64000, 4000)),
         runtime=sized(1440, 30),
         disk_mb=sized(50000, 2000),
     params:
+        again=again("train_retriever"),
         training=training_settings(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
         seed=lookup("seed", within=config),
@@ -265,14 +271,17 @@ rule embed_retrieval:
         "<logs>/embed_retrieval/{encoder}/{dataset}/{shard}.log",
     benchmark:
         "<benchmarks>/embed_retrieval/{encoder}/{dataset}/{shard}.tsv"
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: sized(8, 1)
     resources:
+        attempt=attempt,
         gpu=encoder_gpus,
         mem_mb=memory(sized(16000, 2000)),
         runtime=sized(240, 15),
     params:
+        again=again("embed_retrieval"),
         encoder=lambda wildcards: wildcards.encoder,
         backbone=encoder_backbone,
         embedding=lookup("retrieval/embedding", within=config),
@@ -307,14 +316,17 @@ rule search_retrieval:
         "<logs>/search_retrieval/{encoder}/{dataset}.log",
     benchmark:
         "<benchmarks>/search_retrieval/{encoder}/{dataset}.tsv"
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: sized(8, 1)
     resources:
+        attempt=attempt,
         gpu=encoder_gpus,
         mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
         runtime=sized(120, 15),
     params:
+        again=again("search_retrieval"),
         encoder=lambda wildcards: wildcards.encoder,
         depth=lookup("retrieval/search/depth", within=config),
         memory_mb=lookup("retrieval/search/memory_mb", within=config),
@@ -344,13 +356,16 @@ rule compare_indexes:
         indexes="<results>/retrieval/indexes/{encoder}/{dataset}.json",
     log:
         "<logs>/compare_indexes/{encoder}/{dataset}.log",
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: sized(8, 1)
     resources:
+        attempt=attempt,
         mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
         runtime=sized(120, 15),
     params:
+        again=again("compare_indexes"),
         search=lookup("retrieval/search", within=config),
         code=code("compare_indexes"),
     message:
@@ -370,13 +385,16 @@ rule score_retrieval:
         qrels="<results>/retrieval/trec/{encoder}/{dataset}.qrels",
     log:
         "<logs>/score_retrieval/{encoder}/{dataset}.log",
+    retries: ALONE
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
+        attempt=attempt,
         mem_mb=memory(4000),
         runtime=30,
     params:
+        again=again("score_retrieval"),
         encoder=lambda wildcards: wildcards.encoder,
         dataset=lambda wildcards: wildcards.dataset,
         k=lookup("retrieval/k", within=config),
@@ -411,7 +429,10 @@ rule summarise_retrieval:
         mem_mb=memory(2000),
         runtime=15,
     params:
+        encoders=retrieval_systems(),
+        datasets=list(config["retrieval"]["datasets"]),
         retrievers=list(config["retrieval"]["retrievers"]),
+        k=lookup("retrieval/k", within=config),
         published=lookup("retrieval/published", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),

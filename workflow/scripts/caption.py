@@ -1,10 +1,10 @@
-"""Caption every (image, query) pair with one model; a model that fails is recorded, not raised."""
+"""Caption every (image, query) pair with one model. Pairs that failed are tried again by the next run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap import job
-from retcap.captioning import files, outcome
+from retcap.captioning import failed_pairs, files, outcome
 from retcap.captioning.study import Study, caption_study
 
 if TYPE_CHECKING:
@@ -17,12 +17,15 @@ with job.start(snakemake) as run:
         pack=Path(snakemake.input.pack),
         model=Path(model) if model else None,
         scratch=run.scratch,
-        **dict(snakemake.params.items()),
+        **{name: value for name, value in snakemake.params.items() if name != "again"},
     )
-    killed = snakemake.resources.attempt > 1
-    captions, result = outcome.lost(study) if killed else caption_study(study, run.device)
+    captions, result = caption_study(study, run.device)
+    lost = failed_pairs.count(files.read_items(study.pairs), captions)
+    reason = f"{lost.failed} of {lost.of} pairs failed"
+    tried = bool(lost.failed) and run.try_again(reason, same=lost.same)
     files.write_captions(run.out.captions, captions)
-    files.write_json(run.out.outcome, result)
-    if result["status"] == "completed":
+    counts = {"failed": lost.failed, "of": lost.of, "first": lost.first, "tried_again": tried}
+    files.write_json(run.out.outcome, result | {"failed_pairs": counts})
+    if not lost.failed:  # else the next run finds the good ones there
         run.discard_scratch()
-    print(outcome.line(result), flush=True)
+    print(outcome.line(result | {"failed_pairs": counts}), flush=True)

@@ -11,7 +11,7 @@ from retcap.report.studies import captioning, known, retrieval
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job.start(snakemake) as run:
+with job.start(snakemake, accept_failed=True) as run:
     found, params = snakemake.input, snakemake.params
     commit, dirty = provenance.git_state()
     inputs = ReportInputs(
@@ -20,8 +20,8 @@ with job.start(snakemake) as run:
         created=time.strftime("%Y-%m-%d %H:%M"),
         commit=commit,
         dirty=bool(dirty),
-        captioning=captioning(found, params) if found.get("summary") else None,
-        retrieval=retrieval(found, params) if found.get("results") else None,
+        captioning=captioning(found, params, run.failed) if found.get("summary") else None,
+        retrieval=retrieval(found, params, run.failed) if found.get("results") else None,
         provenance=Path(params.logs),
         known=known(params),
         config=Path(found.config),

@@ -9,8 +9,11 @@ from retcap.captioning import summary
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job.start(snakemake) as run:
-    paths = [Path(path) for path in snakemake.input.metrics]
-    result = summary.summarise(paths, snakemake.params.models, snakemake.params.baselines)
+with job.start(snakemake, accept_failed=True) as run:
+    params = snakemake.params
+    paths = dict(zip(params.models + params.baselines, snakemake.input.metrics, strict=True))
+    failed = {name: run.failed[path].why for name, path in paths.items() if path in run.failed}
+    good = {name: Path(path) for name, path in paths.items() if name not in failed}
+    result = summary.summarise(good, params.models, params.baselines, failed)
     summary.write(result, run.out.summary)
     print(summary.banner(result), flush=True)

@@ -1,6 +1,7 @@
 """One table of the retrieval study: all systems and data sets, paired differences, parameter counts."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,18 @@ from retcap.retrieval.headline import headline_k
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job.start(snakemake) as run:
-    params = snakemake.params
-    results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.results]
-    per_query: dict[str, dict[str, Path]] = {}
-    for result, path in zip(results, snakemake.input.per_query, strict=True):
-        per_query.setdefault(result["system"], {})[result["dataset"]] = Path(path)
-    k = headline_k(results[0]["ks"])
-    datasets = list(dict.fromkeys(result["dataset"] for result in results))
-    tables = [comparison.table(results), *([comparison.published_rows(datasets)] if params.published else [])]
-    pd.concat(tables).to_csv(run.out.table, index=False)
-    found = comparison.differences(per_query, params.retrievers, k, draws=params.draws, seed=params.seed)
-    comparison.write(run.out.differences, found)
-    counts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.parameters]
-    comparison.write(run.out.parameters, dict(zip(params.retrievers, counts, strict=True)))
-    print(comparison.banner(results, f"R@{k}"), flush=True)
+with job.start(snakemake, accept_failed=True) as run:
+    found, params = snakemake.input, snakemake.params
+    places = list(product(params.encoders, params.datasets))
+    scored = comparison.gather(places, found.results, found.per_query, run.failed)
+    k = headline_k(params.k)
+    tables = [comparison.table(scored.results), comparison.failed_rows(scored.failed)]
+    tables += [comparison.published_rows(params.datasets)] if params.published else []
+    pd.concat([table for table in tables if len(table)]).to_csv(run.out.table, index=False)
+    differences = comparison.differences(scored.per_query, params.retrievers, k, draws=params.draws, seed=params.seed)
+    comparison.write(run.out.differences, differences)
+    paths = dict(zip(params.retrievers, found.parameters, strict=True))
+    built = {name: path for name, path in paths.items() if path not in run.failed}
+    counts = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in built.items()}
+    comparison.write(run.out.parameters, counts)
+    print(comparison.banner(scored.results, f"R@{k}", scored.failed), flush=True)

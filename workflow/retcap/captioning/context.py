@@ -10,7 +10,8 @@ A metric is one file in `retcap/metrics/` with
 
 `candidates[i]` is judged against `references[i]`, both untokenised; the lists have equal length, every item has at
 least one reference, and an empty candidate is a caption that failed: it scores 0 and counts. An exception means that
-the metric could not be computed: its keys become null with the message as reason, the other metrics go on.
+the metric could not be computed: its keys become null with the message as reason, the other metrics go on, and the run
+is no success until they have come. A null that no further run could change says so itself (`Result.excused`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +36,7 @@ class Result:
     items: "np.ndarray | None" = None  # [n] value per item
     statistics: "np.ndarray | None" = None  # [n, S]; their sum over items determines the corpus value
     reason: str | None = None  # why `value` is None
+    excused: bool = False  # a null that is no failure: no further run could change it
 
 
 @dataclass

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from retcap.captioning.context import Context
-from retcap.captioning.java import JavaMissing
 from retcap.captioning.ptb import VERSION
 
 ORDERS = 4  # n-grams of 1 to 4 tokens (Vedantam et al. 2015, section 3)
@@ -40,16 +39,14 @@ def ngrams(tokens: Sequence[str], n: int) -> list[str]:
 
 
 def build(references: Iterable[Sequence[str]], context: Context) -> DocumentFrequencies:
-    """Frequencies from the untokenised references of a whole split, one sequence of texts per pair.
-
-    Without Java nothing can be counted. The result then says so, and CIDEr passes it on as its reason: a missing tool
-    costs the metrics that need it, not the run.
-    """
+    """Frequencies from the untokenised references of a whole split, one sequence of texts per pair."""
     documents = [[text for text in texts if text.strip()] for texts in references]
-    try:
-        return count_documents(context.tokenised([], documents)[1])
-    except JavaMissing as error:
-        return msgspec.structs.replace(count_documents([]), reason=f"{error} Then count the n-grams again.")
+    return count_documents(context.tokenised([], documents)[1])
+
+
+def uncounted(reason: str) -> DocumentFrequencies:
+    """What stands for frequencies that could not be counted: CIDEr has no value then, and this reason."""
+    return msgspec.structs.replace(count_documents([]), reason=reason)
 
 
 def count_documents(references: Iterable[Sequence[str]]) -> DocumentFrequencies:

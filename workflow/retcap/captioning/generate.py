@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from retcap import memory
 from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
 from retcap.captioning.shards import Shards
@@ -17,7 +18,6 @@ from retcap.captioning.shards import Shards
 logger = logging.getLogger(__name__)
 
 BUCKET_TOKENS = 8  # prompts are batched with prompts of a similar length, so little is spent on padding
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 MEMORY_ADVICE = "Out of memory with a single item. Use a smaller model, fewer image pixels, or a GPU with more memory"
 
 Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
@@ -104,7 +104,7 @@ class _Run:
         while waiting:
             piece = [waiting[place] for place in range(min(self.limit, len(waiting)))]
             done, error = self._attempt(piece)
-            if error is not None and len(piece) > 1 and is_out_of_memory(error):
+            if error is not None and len(piece) > 1 and memory.ran_out(error):
                 self.limit = len(piece) // 2
                 logger.warning("out of memory with %d items at a time, going on with %d", len(piece), self.limit)
                 continue
@@ -134,7 +134,7 @@ class _Run:
         try:
             captions = self.captioner.generate([encoded for _, encoded, _ in piece], self.max_new_tokens)
         except Exception as error:
-            if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+            if isinstance(error, torch.AcceleratorError) and not memory.ran_out(error):
                 raise  # the device is unusable from here on: every later item would fail for this one's fault
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -149,7 +149,7 @@ class _Run:
 
     def _failed(self, place: int, error: Exception) -> dict:
         logger.error("item %s failed: %s", self.items[place][0], reason(error))
-        cause = f"{MEMORY_ADVICE} ({reason(error)})" if is_out_of_memory(error) else reason(error)
+        cause = f"{MEMORY_ADVICE} ({reason(error)})" if memory.ran_out(error) else reason(error)
         return self._record(place, raw="", status="failed", reason=cause, seconds=0.0, tokens=0, capped=False)
 
     def _record(self, place: int, **fields) -> dict:
@@ -159,13 +159,6 @@ class _Run:
         except ValueError:
             prompt = ""  # a query that cannot be asked: its reason is in the record
         return {"item_id": item_id, **fields, "prompt": prompt}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU, where torch has no error class for it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in NO_MEMORY)
 
 
 def reason(error: BaseException) -> str:

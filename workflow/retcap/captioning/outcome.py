@@ -4,15 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from retcap import plugins
-from retcap.captioning import files
-
-KILLED = (
-    "killed: the job ended without a word, most often because the machine or the job's memory limit ran out. "
-    "Give it more memory (`--set-resources caption:mem_mb=...`) or a smaller batch, and run again."
-)
 
 
 def completed(study: Any, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
@@ -22,16 +14,12 @@ def completed(study: Any, captions: Any, about: dict[str, Any]) -> dict[str, Any
     )
 
 
-def failed(study: Any, reason: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A model that could not caption at all: every pair keeps its place, with an empty caption and the reason."""
-    items = files.read_items(study.pairs)
-    captions = pd.DataFrame({"item_id": items["item_id"], "raw": "", "status": "failed", "reason": reason})
-    return captions, _identity(study) | {"status": "failed", "reason": reason, "seconds": 0.0}
-
-
-def lost(study: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A model whose job was killed: recorded by the second attempt of the job, which does not try again."""
-    return failed(study, KILLED)
+def failed(name: str, reason: str) -> dict[str, Any]:
+    """A system without captions, or one that failed on too many pairs: nothing is known of it but the reason."""
+    kind = "model" if name in plugins.names("captioners") else "baseline"
+    model_id = plugins.load("captioners", name).CARD.model_id if kind == "model" else None
+    head = {"model_name": name, "model_id": model_id, "kind": kind, "status": "failed", "reason": reason}
+    return head | {"seconds": 0.0}
 
 
 def baseline(name: str) -> dict[str, Any]:
@@ -46,10 +34,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def line(result: dict[str, Any]) -> str:
-    """The outcome for the terminal."""
-    if result["status"] == "completed":
-        return f"✓ {result['model_name']} captioned {result['captioned']} pairs"
-    return f"✗ {result['model_name']} failed: {result['reason']}"
+    """The outcome of a model for the terminal."""
+    lost = result["failed_pairs"]
+    failed = f"; {lost['failed']} failed, the first: {lost['first']}" if lost["failed"] else ""
+    return f"✓ {result['model_name']} captioned {result['captioned']} pairs{failed}"
 
 
 def _identity(study: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Scores the captions of one system: the content of `<model>_metrics.json` and a table of per-item values.
 
 Every (image, query) pair counts once, with all its references. A failed or empty caption is an empty string: it keeps
-its place and scores 0. A metric that cannot be computed is null with its reason. Intervals are percentile bootstrap
+its place and scores 0. A metric that cannot be computed is null with its reason, and marked as failed unless it says
+that no further run could change this. Intervals are percentile bootstrap
 over images: the pairs of one image share the image and its annotators, and on QuIC-360 the standard error of CIDEr
 over images is 1.4 to 1.5 times the one over pairs.
 """
@@ -139,6 +140,11 @@ def report(scores: Scores, *, rng: np.random.Generator, draws: int = 1000) -> di
     }
 
 
+def not_computed(result: dict) -> dict[str, str]:
+    """Metrics of `report` that were asked for and did not come: key -> reason."""
+    return {key: detail["reason"] for key, detail in result["details"].items() if detail["failed"]}
+
+
 def not_scored(pairs: int, reason: str) -> dict:
     """The same content for a system that gave no captions at all: every value null with the reason."""
     return {
@@ -198,7 +204,8 @@ def table_and_statistic(frame: pd.DataFrame, key: str, metric: str) -> tuple[np.
 
 def _compute(name: str, module, candidates: list[str], references: list[list[str]], context: Context) -> dict:
     if not candidates:
-        return {key: Result(None, 0, name, reason="There is no pair with a reference.") for key in module.KEYS}
+        reason = "There is no pair with a reference."
+        return {key: Result(None, 0, name, reason=reason, excused=True) for key in module.KEYS}
     try:
         found = module.score(candidates, references, context)
     except Exception as error:  # one broken tool must cost one metric, not the run; the log keeps the traceback
@@ -212,7 +219,7 @@ def _compute(name: str, module, candidates: list[str], references: list[list[str
 
 def _details(n: int, reason: str) -> dict[str, dict]:
     """The promised keys, all null."""
-    return {key: _detail(Result(None, n, "", reason=reason), None, None) for key in PROMISED}
+    return {key: _detail(Result(None, n, "", reason=reason, excused=True), None, None) for key in PROMISED}
 
 
 def _detail(result: Result, plugin: str | None, interval: stats.Interval | None) -> dict:
@@ -226,6 +233,7 @@ def _detail(result: Result, plugin: str | None, interval: stats.Interval | None)
         "signature": result.signature,
         "n": result.n,
         "reason": result.reason,
+        "failed": result.value is None and not result.excused,
         "ci_low": bounds[0],
         "ci_high": bounds[1],
     }

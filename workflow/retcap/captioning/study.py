@@ -1,6 +1,5 @@
-"""One model over one split: load, caption, record. An error of the model is an outcome, not an exception."""
+"""One model over one split: load, caption, record. Single pairs may fail; an error of the model is one of the job."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import pandas as pd
 from retcap import plugins
 from retcap.captioning import files, outcome
 from retcap.progress import meter
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,10 @@ class Study:
 
 
 def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Captions of every pair and the outcome; after an error of the model, empty captions and the reason."""
-    try:
-        captions, about = _caption(study, device)
-    except Exception as error:  # bad id, no access, out of memory at batch 1, broken weights: the others must go on
-        log.exception("%s failed", study.captioner)
-        return outcome.failed(study, reason(error))
+    """Captions of every pair and the outcome. RuntimeError where the model cannot be loaded, or no pair succeeds."""
+    captions, about = _caption(study, device)
     if len(captions) and set(captions["status"]) == {"failed"}:
-        first = captions["reason"].iloc[0]
-        return outcome.failed(study, f"all {len(captions)} pairs failed; the first: {first}")
+        raise RuntimeError(f"all {len(captions)} pairs failed; the first: {captions['reason'].iloc[0]}")
     return captions, outcome.completed(study, captions, about)
 
 

@@ -1,31 +1,55 @@
 """Sums up the captioning study: one object per model in run order, baselines apart, true counts."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from retcap.captioning import outcome, scoring
 
 RULE = "=" * 60
 
 
-def summarise(paths: list[Path], models: list[str], baselines: list[str]) -> dict[str, Any]:
+def summarise(
+    paths: Mapping[str, Path], models: list[str], baselines: list[str], failed: Mapping[str, str]
+) -> dict[str, Any]:
     """Content of `all_models_summary.json` from the `<system>_metrics.json` files.
 
+    `paths`: system -> its file; `failed`: system -> reason, for those whose scoring failed, so that they have no file.
     A model counts as completed when its status is "completed", else as failed; baselines are not counted.
     """
-    by_name = {}
-    for path in paths:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        by_name[entry["model_name"]] = entry
+    by_name = {name: failed_entry(name, reason) for name, reason in failed.items()}
+    for name, path in paths.items():
+        by_name[name] = json.loads(path.read_text(encoding="utf-8"))
     entries = [by_name[name] for name in models]
     completed = sum(entry["status"] == "completed" for entry in entries)
     return {
         "total": len(entries),
         "completed": completed,
         "failed": len(entries) - completed,
-        "failures": {entry["model_name"]: entry["reason"] for entry in entries if entry["status"] != "completed"},
+        "failures": {name: one["reason"] for name, one in by_name.items() if one["status"] != "completed"},
+        "not_computed": not_computed(by_name),
         "models": entries,
         "baselines": [by_name[name] for name in baselines],
     }
+
+
+def failed_entry(name: str, reason: str) -> dict[str, Any]:
+    """The entry of a system without a metrics file."""
+    return outcome.failed(name, reason) | scoring.not_scored(0, reason)
+
+
+def not_computed(by_name: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Metrics without a value and why, with the systems concerned; `failed`: a further run may well have the value."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for name, entry in by_name.items():
+        for key, detail in entry["details"].items():
+            if entry["status"] == "completed" and detail["value"] is None and detail["metric"] is not None:
+                found.setdefault((key, detail["reason"], detail["failed"]), []).append(name)
+    return [
+        {"metric": metric, "reason": reason, "failed": failed, "systems": systems}
+        for (metric, reason, failed), systems in found.items()
+    ]
 
 
 def write(result: dict[str, Any], path: Path) -> None:
@@ -34,19 +58,19 @@ def write(result: dict[str, Any], path: Path) -> None:
 
 
 def banner(result: dict[str, Any]) -> str:
-    """The closing lines of the study for the terminal: one per model, then the counts."""
+    """The closing lines of the study for the terminal: one per system, then the counts."""
     lines = [RULE, "Captioning study", RULE]
     for number, entry in enumerate(result["models"], start=1):
-        head = f"[{number}/{result['total']}] {entry['model_name']}"
-        if entry["status"] == "completed":
-            lines.append(f"✓ {head}  {_scores(entry)}")
-        else:
-            lines.append(f"✗ {head}  failed: {entry['reason']}")
-    lines += [f"  baseline {entry['model_name']}  {_scores(entry)}" for entry in result["baselines"]]
+        lines.append(_line(entry, f"[{number}/{result['total']}] {entry['model_name']}", "✓ "))
+    lines += [_line(entry, f"baseline {entry['model_name']}", "  ") for entry in result["baselines"]]
     lines += [f"completed: {result['completed']}/{result['total']}", f"failed: {result['failed']}/{result['total']}"]
     return "\n".join(lines)
 
 
-def _scores(entry: dict[str, Any]) -> str:
+def _line(entry: dict[str, Any], head: str, mark: str) -> str:
+    if entry["status"] != "completed":
+        return f"✗ {head}  failed: {entry['reason']}"
     shown = {name: "–" if value is None else f"{value:.4f}" for name, value in entry["metrics"].items()}
-    return "  ".join(f"{name} {value}" for name, value in shown.items())
+    lost = entry["counts"].get("failed", 0)
+    failed = f"  ({lost} of {entry['num_samples']} pairs failed and count as zero)" if lost else ""
+    return f"{mark}{head}  " + "  ".join(f"{name} {value}" for name, value in shown.items()) + failed

@@ -9,6 +9,7 @@ from retcap.config.parts import (
     CaptionMetric,
     CaptionSet,
     Checkpoint,
+    Fraction,
     NotNegative,
     Positive,
     PositiveNumber,
@@ -81,6 +82,9 @@ class Captioning(Section):
     image_policy: Literal["native", "letterbox", "squash"] = key("squash", "how a 2:1 panorama becomes model input")
     batch_size: Positive = key(8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs")
     max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide")
+    max_failed_share: Fraction = key(
+        0.01, "a model that failed on a larger share of the pairs that have a picture is not scored; 1: always scored"
+    )
     baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
     metrics: list[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"

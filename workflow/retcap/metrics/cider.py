@@ -46,10 +46,11 @@ def score(candidates: list[str], references: list[list[str]], context: Context) 
     else:
         idf = f"{frequencies.sha256[:12]},N={frequencies.documents}"
     signature = f"coco|cider-d|tok:ptb-{VERSION}|sigma:{SIGMA:g}|idf:{idf}"
+    if frequencies.reason is not None:
+        return {"cider": Result(None, len(candidates), signature, reason=frequencies.reason)}
     if frequencies.documents < 2:
         reason = f"CIDEr needs references of at least 2 items for its idf, got {frequencies.documents}."
-        reason = frequencies.reason or reason
-        return {"cider": Result(None, len(candidates), signature, reason=reason)}
+        return {"cider": Result(None, len(candidates), signature, reason=reason, excused=True)}
     items = score_items(words, others, frequencies)
     return {"cider": Result(float(items.mean()), len(items), signature, items=items)}
 

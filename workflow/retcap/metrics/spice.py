@@ -24,5 +24,5 @@ REASON = (
 
 
 def score(candidates: list[str], references: list[list[str]], context: Context) -> dict[str, Result]:
-    """No value; any substitute under this name would be another metric."""
-    return {"spice": Result(None, len(candidates), "spice-1.0|not-run", reason=REASON)}
+    """No value, and that is no failure of the run; any substitute under this name would be another metric."""
+    return {"spice": Result(None, len(candidates), "spice-1.0|not-run", reason=REASON, excused=True)}

@@ -92,7 +92,7 @@ def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: i
 def setup_table(systems: Sequence[System], captions: Mapping[str, Rows]) -> list[dict[str, Any]]:
     """How each model was run: weights, revision, dtype, image policy and the prompt of its first item."""
     rows = []
-    for system in [s for s in systems if not s.baseline]:
+    for system in [s for s in systems if not s.baseline and not s.failed]:
         prompts = [row["prompt"] for row in captions.get(system.name, {}).values() if row.get("prompt")]
         policy = policy_words(system.name, system.record.get("image_policy"))
         prompt = prompts[0] if prompts else wording.NOTHING

@@ -35,10 +35,17 @@ def _pairs(report: Mapping[str, Any]) -> Mapping[str, Any]:
     return report.get("pairs") or {}
 
 
-def index_rows(indexes: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One row per data set, index and effort: recall of the exact first k, time for all queries at once, size."""
+def index_rows(
+    indexes: Mapping[str, Sequence[Mapping[str, Any]]], failed: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """One row per data set, index and effort: recall of the exact first k, time for all queries at once, size.
+
+    `failed`: data set -> why nothing was measured on it.
+    """
+    shown = dict(indexes)
+    shown |= {name: [{"kind": "all", "options": "", "skipped": reason}] for name, reason in (failed or {}).items()}
     rows = []
-    for name, records in indexes.items():
+    for name, records in shown.items():
         for record in records:
             times = {key: None if record.get(key) is None else 1000 * record[key] for key in ("search_s", "build_s")}
             rows.append(

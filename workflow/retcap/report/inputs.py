@@ -35,6 +35,7 @@ class RetrievalInputs:
     """Files of the retrieval study; `results` may hold one result object or a list of them per file."""
 
     results: Sequence[Path]  # result JSON of every (system, data set)
+    failed: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (system, data set) without a result -> reason
     trained: Sequence[str] = ()  # the trained systems; all others are baselines
     generated: Sequence[str] = ()  # data sets that the pipeline draws itself
     explanations: Mapping[str, str] = field(default_factory=dict)  # system -> what it is, in a few words
@@ -45,6 +46,7 @@ class RetrievalInputs:
     audits: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.audit`
     images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.screening`
     indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search_approximate`
+    indexes_failed: Mapping[str, str] = field(default_factory=dict)  # data set -> why they were not measured
     differences: Path | None = None  # JSON of `retcap.retrieval.comparison.differences`
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,28 @@ from retcap.retrieval.headline import headline_k
 
 
 def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
-    """Values for `retrieval.html`."""
+    """Values for `retrieval.html`; `results` and `failed` alone where no system has any result."""
     results = read_results(inputs.results)
+    failed = failures(inputs, {result["system"] for result in results})
+    if not results:
+        return {"results": [], "failed": failed, "images": [], "contrasts": []}
+    order = list(inputs.titles)  # of the configuration; the first system may lack a set that another one has
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
+    datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
     systems = ordered(results, inputs.trained)
-    titles = {name: inputs.titles.get(name, name) for name in datasets}
+    titles = dict(inputs.titles) | {name: inputs.titles.get(name, name) for name in datasets}
     k = headline_k(cutoffs(results))
     metrics = [f"R@{k}", f"PR@{k}"]
     data = splits.data_table(inputs.splits, results, inputs.weights)
     return {
         "k": k,
         "results": results,
+        "failed": failed,
         "datasets": datasets,
         "titles": titles,
         "systems": systems,
         "trained": [name for name in systems if name in inputs.trained],
+        "main": next(iter(inputs.trained), wording.NOTHING),  # shown in examples, scored or not
         "explanations": inputs.explanations,
         "generated": [name for name in datasets if name in inputs.generated],
         "dialect": results[0].get("dialect") or "strict",
@@ -39,7 +46,9 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
         "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
-        "indexes": checks.index_rows({name: read_json(path) for name, path in inputs.indexes.items()}),
+        "indexes": checks.index_rows(
+            {name: read_json(path) for name, path in inputs.indexes.items()}, inputs.indexes_failed
+        ),
         "overlaps": checks.overlap_table({name: read_json(path) for name, path in inputs.audits.items()}),
         "leaks": splits.leaks(inputs.audits) if inputs.audits else None,
         "training": {name: learning.curves(read_json(path), path, titles) for name, path in inputs.curves.items()},
@@ -58,6 +67,17 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
         "examples": passages.build(inputs),
     }
+
+
+def failures(inputs: RetrievalInputs, scored: Collection[str]) -> list[dict[str, Any]]:
+    """Systems that failed on some data set, with the reason. `whole`: not in `scored`, so there is no row of it."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for (system, dataset), reason in inputs.failed.items():
+        groups.setdefault((system, reason), []).append(inputs.titles.get(dataset, dataset))
+    return [
+        {"name": system, "reason": reason, "on": wording.listing(sets), "whole": system not in scored}
+        for (system, reason), sets in groups.items()
+    ]
 
 
 def read_results(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -105,7 +125,7 @@ def overview(
         kind = "trained" if system in inputs.trained else "baseline"
         rows.append({"system": system, "kind": kind, "cells": cells, "means": means})
     floors = [_floor(results, name, metric) for name in datasets for metric in metrics]
-    sizes = [(find(results, systems[0], name) or {}).get("n_queries") for name in datasets]
+    sizes = [next(one for one in results if one["dataset"] == name).get("n_queries") for name in datasets]
     return {
         "metrics": metrics,
         "sizes": dict(zip(datasets, sizes, strict=True)),

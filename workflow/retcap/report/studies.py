@@ -1,6 +1,7 @@
 """From what the report rule is given (named input files, params) to what the page is built from."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ from retcap.report.inputs import CaptioningInputs, RetrievalInputs
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 
 
-def captioning(found: Any, params: Any) -> CaptioningInputs:
-    """The captioning study's files."""
+def captioning(found: Any, params: Any, failed: Mapping[str, Any]) -> CaptioningInputs:
+    """The captioning study's files. `failed`: failures by path, in place of a file."""
     return CaptioningInputs(
         summary=Path(found.summary),
-        scores=_named(params.systems, found.scores),
-        captions=_named(params.systems, found.captions),
+        scores=_named(params.systems, found.scores, failed),
+        captions=_named(params.systems, found.captions, failed),
         items=Path(found.pairs),
         image_pack=Path(found.pack),
         coverage=Path(found.coverage),
@@ -24,27 +25,30 @@ def captioning(found: Any, params: Any) -> CaptioningInputs:
     )
 
 
-def retrieval(found: Any, params: Any) -> RetrievalInputs:
-    """The retrieval study's files; results come ordered by system, then data set."""
+def retrieval(found: Any, params: Any, failed: Mapping[str, Any]) -> RetrievalInputs:
+    """The retrieval study's files; results come ordered by system, then data set. `failed`: failures by path."""
     sets = list(params.weights)
     data = _named(sets, found.data)
+    places = zip(product(params.encoders, sets), found.results, strict=True)
     return RetrievalInputs(
-        results=[Path(path) for path in found.results],
+        results=[Path(path) for path in found.results if path not in failed],
+        failed={place: failed[path].why for place, path in places if path in failed},
         trained=list(params.retrievers),
         generated=params.generated,
         explanations=explanations(params.retrievers),
         titles={name: plugins.load("datasets", name).CARD.title for name in sets},
-        curves=_named(list(params.retrievers), found.curves),
+        curves=_named(list(params.retrievers), found.curves, failed),
         splits=data,
         weights=params.weights,
         audits=_named(sets, found.audits),
         images=_named(sets, found.images),
-        indexes=_named(sets, found.indexes),
+        indexes=_named(sets, found.indexes, failed),
+        indexes_failed=_own_failures(sets, found.indexes, failed),
         differences=Path(found.differences),
         parameters=Path(found.parameters),
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},
         passages={name: folder / "test" / "passages.parquet" for name, folder in data.items()},
-        hits=_named(sets, found.hits),
+        hits=_named(sets, found.hits, failed),
         image_packs=_named(sets, found.packs),
         show_published=params.published,
     )
@@ -72,5 +76,12 @@ def known(params: Any) -> dict[str, list[str]]:
     }
 
 
-def _named(names: list[str], paths: Any) -> dict[str, Path]:
-    return dict(zip(names, map(Path, paths), strict=True))
+def _own_failures(names: list[str], paths: Any, failed: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> reason, where the job itself failed, and not one before it, which the page shows already."""
+    records = {name: failed[path] for name, path in zip(names, paths, strict=True) if path in failed}
+    return {name: record.why for name, record in records.items() if record.kind != "upstream"}
+
+
+def _named(names: list[str], paths: Any, failed: Mapping[str, Any] | None = None) -> dict[str, Path]:
+    """Name -> path, without those whose job failed."""
+    return {name: Path(path) for name, path in zip(names, paths, strict=True) if path not in (failed or {})}

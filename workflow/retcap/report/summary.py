@@ -43,6 +43,12 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
 
 def retrieval(section: Mapping[str, Any]) -> list[str]:
     """Sentences on the retrieval study: macro R@5 of the best trained system, against the baselines."""
+    places = ["" if one["whole"] else f" on {one['on']}" for one in section["failed"]]
+    reasons = [wording.first_clause(one["reason"]) for one in section["failed"]]
+    failed = [f"{one['name']}{on} ({why})" for one, on, why in zip(section["failed"], places, reasons, strict=True)]
+    said = [f"Of the retrieval systems, {wording.listing(list(dict.fromkeys(failed)))} failed."] if failed else []
+    if not section["results"]:
+        return [*said, "No retrieval system finished, so there are no retrieval scores."]
     k = section["k"]
     metric = f"R@{k}"
     means = {}
@@ -51,13 +57,14 @@ def retrieval(section: Mapping[str, Any]) -> list[str]:
         if (mean := mean_of_all(values)) is not None:
             means[system] = mean
     if not means:
-        return []
+        return said
     trained = [name for name in section["trained"] if name in means]
     best = max(trained or means, key=lambda name: means[name])
     sets = wording.plural(len(section["datasets"]), "data set")
     sentences = [
+        *said,
         f"In retrieval, {best} finds a gold passage among the first {k} for {wording.percent(means[best])}\u202f% "
-        f"of the queries (mean over {sets})."
+        f"of the queries (mean over {sets}).",
     ]
     order = sorted((name for name in means if name != best), key=lambda name: -means[name])
     if order:

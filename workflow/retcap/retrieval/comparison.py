@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,30 @@ import pyarrow.parquet as pq
 
 from retcap.retrieval import published
 from retcap.retrieval.differences import compare
+
+Place = tuple[str, str]  # system, data set
+
+
+class Scored(NamedTuple):
+    """What the scoring of all systems on all data sets left."""
+
+    results: list[dict[str, Any]]
+    per_query: dict[str, dict[str, Path]]  # system -> data set -> table
+    failed: dict[Place, str]  # reason, where there is no result
+
+
+def gather(
+    places: Sequence[Place], results: Sequence[str], per_query: Sequence[str], failed: Mapping[str, Any]
+) -> Scored:
+    """Read the results of all places that have one. `failed`: failures by path of the result."""
+    scored = Scored([], {system: {} for system, _ in places}, {})
+    for (system, dataset), path, queries in zip(places, results, per_query, strict=True):
+        if path in failed:
+            scored.failed[system, dataset] = failed[path].why
+        else:
+            scored.results.append(json.loads(Path(path).read_text(encoding="utf-8")))
+            scored.per_query[system][dataset] = Path(queries)
+    return scored
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -26,20 +50,32 @@ def table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def failed_rows(failed: Mapping[Place, str]) -> pd.DataFrame:
+    """One row without a value per (system, data set) that failed; its source says why."""
+    rows = [
+        {"system": system, "dataset": dataset, "source": f"failed: {reason}"}
+        for (system, dataset), reason in failed.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def differences(
     per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], k: int, *, draws: int, seed: int
 ) -> list[dict[str, Any]]:
     """R@k and PR@k of each trained system minus every other one on the same queries, with paired interval and p.
 
     `per_query`: system -> data set -> per-query table. The trained systems `main` form the family of Holm's correction.
+    A system that has no table for a data set, because it failed there, is left out of that data set's differences.
     """
     order = [*main, *(name for name in per_query if name not in main)]
     found = []
-    for dataset in per_query[order[0]]:
-        tables = {name: pq.read_table(per_query[name][dataset]) for name in order}
-        metrics = [name for name in (f"R@{k}", f"PR@{k}") if name in tables[order[0]].column_names]
+    for dataset in dict.fromkeys(dataset for own in per_query.values() for dataset in own):
+        present = [name for name in order if dataset in per_query.get(name, {})]
+        tables = {name: pq.read_table(per_query[name][dataset]) for name in present}
+        metrics = [name for name in (f"R@{k}", f"PR@{k}") if name in tables[present[0]].column_names]
         rng = np.random.default_rng(seed)
-        found += compare(tables, dataset, rng, metrics, baselines=order[len(main) :], draws=draws)
+        baselines = [name for name in present if name not in main]
+        found += compare(tables, dataset, rng, metrics, baselines=baselines, draws=draws)
     return found
 
 
@@ -67,17 +103,25 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def banner(results: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """The study in a few lines for the terminal: one per system, the metric on every data set in percent."""
-    datasets = list(dict.fromkeys(result["dataset"] for result in results))
+def banner(results: Sequence[Mapping[str, Any]], metric: str, failed: Mapping[Place, str] | None = None) -> str:
+    """The study in a few lines for the terminal: one per system, the metric on every data set in percent.
+
+    `failed`: (system, data set) -> reason, for those without a result.
+    """
+    failed = failed or {}
+    datasets = list(dict.fromkeys([*(result["dataset"] for result in results), *(dataset for _, dataset in failed)]))
     values = {
         (one["system"], one["dataset"]): one["metrics"][metric]["value"] for one in results if metric in one["metrics"]
     }
-    width = max(len(result["system"]) for result in results)
+    systems = list(dict.fromkeys([*(result["system"] for result in results), *(system for system, _ in failed)]))
+    width = max(map(len, systems))
     lines = ["=" * 60, f"Retrieval study, {metric} in percent", "=" * 60]
     lines.append(" " * width + "  " + "  ".join(f"{name:>14}" for name in datasets))
-    for system in dict.fromkeys(result["system"] for result in results):
+    for system in systems:
         cells = [values.get((system, dataset)) for dataset in datasets]
         shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
         lines.append(f"{system:<{width}}  " + "  ".join(shown))
+    reasons = {reason: [place for place, one in failed.items() if one == reason] for reason in failed.values()}
+    for reason, places in reasons.items():
+        lines.append(f"✗ {', '.join(dict.fromkeys(system for system, _ in places))}  failed: {reason}")
     return "\n".join(lines)

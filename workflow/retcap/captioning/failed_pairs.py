@@ -1,0 +1,39 @@
+"""The pairs that a model failed on, of those that have a picture: one that is not there is no fault of the model."""
+
+import json
+from typing import NamedTuple
+
+import pandas as pd
+
+
+class FailedPairs(NamedTuple):
+    """How many pairs failed and why."""
+
+    failed: int
+    of: int  # pairs with a picture
+    first: str | None  # reason of the first
+    same: str  # the pairs and their reasons: equal when the same pairs fail again in the same way
+
+    @property
+    def share(self) -> float:
+        """Fraction of the pairs with a picture."""
+        return self.failed / max(1, self.of)
+
+
+def count(items: pd.DataFrame, captions: pd.DataFrame) -> FailedPairs:
+    """Of items.parquet and captions.parquet, which are matched by item_id."""
+    pictured = set(items["item_id"][items["image_key"].notna()])
+    lost = captions[(captions["status"] == "failed") & captions["item_id"].isin(list(pictured))]
+    reasons = [reason if isinstance(reason, str) else "no reason recorded" for reason in lost["reason"]]
+    same = json.dumps(sorted(zip(lost["item_id"], reasons, strict=True)))
+    return FailedPairs(len(lost), len(pictured), reasons[0] if reasons else None, same)
+
+
+def problem(found: FailedPairs, max_share: float) -> str | None:
+    """Why the model is not scored; None where few enough pairs failed."""
+    if found.share <= max_share:
+        return None
+    return (
+        f"{found.failed} of {found.of} pairs failed, more than captioning.max_failed_share ({max_share:g}) allows; "
+        f"the first: {found.first}"
+    )
