@@ -513,6 +513,25 @@ def test_raw_text_is_scored_beside_the_cleaned_one():
     assert found["raw_metrics"]["meteor"] is None
 
 
+def test_every_signature_names_the_cleaning(monkeypatch):
+    """Scores of captions that were cleaned in another way must not look comparable."""
+    items, captions = frame(ROWS)
+
+    def signatures(captions):
+        with Context() as context:
+            scores = scoring.score_captions(items, captions, ["bleu", "rouge_l", "spice"], context)
+        details = scoring.report(scores, rng=np.random.default_rng(0), draws=5)["details"]
+        return {key: detail["signature"] for key, detail in details.items() if detail["metric"]}
+
+    own = signatures(captions)
+    assert own["bleu4"] == "nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0|clean:1"
+    assert own["rougeL"].endswith("|refs:best-p-best-r|clean:1")
+    assert own["spice"].endswith("|clean:1"), "a value that could not be computed too"
+    monkeypatch.setattr(scoring, "CLEANER_VERSION", "2")
+    assert signatures(captions) == {key: f"{signature[:-1]}2" for key, signature in own.items()}
+    assert all(text.endswith("|clean:no") for text in signatures(captions.drop(columns="cleaned")).values())
+
+
 def test_held_out_references_replace_the_own_ones_and_excluded_pairs_are_counted():
     items, captions = frame(ROWS[:3])
     captions["references_override"] = [["A bus."], None, None]

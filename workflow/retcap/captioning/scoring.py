@@ -9,7 +9,7 @@ over images is 1.4 to 1.5 times the one over pairs.
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from retcap import plugins, stats
+from retcap.captioning.clean import CLEANER_VERSION
 from retcap.captioning.context import Context, Result
 from retcap.captioning.files import STATUSES, check_same_items
 
@@ -77,11 +78,13 @@ def score_captions(
         if module.CARD.task != "captioning":
             raise ValueError(f"`{name}` is a metric for {module.CARD.task}. Name metrics whose task is captioning.")
     pairs = align(items, captions)
+    cleaning = f"|clean:{CLEANER_VERSION if 'cleaned' in captions else 'no'}"
     scores = Scores(pairs, {})
     for name, module in modules.items():
         started = time.perf_counter()
         found = _compute(name, module, pairs.cleaned, pairs.references, context)
-        scores.results.update(found)
+        signed = {key: replace(result, signature=result.signature + cleaning) for key, result in found.items()}
+        scores.results.update(signed)
         scores.plugin_of.update(dict.fromkeys(found, name))
         if getattr(module, "SCORE_RAW", True):
             same = pairs.raw == pairs.cleaned
