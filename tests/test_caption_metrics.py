@@ -375,8 +375,9 @@ def test_without_java_the_metrics_that_need_it_are_null(monkeypatch):
     items, captions = frame([("1", "x", ["A bus."], "a bus", "ok"), ("2", "y", ["A cat."], "a cat", "ok")])
     with Context() as context:
         names = ["bleu", "bleu_coco", "meteor", "rouge_l", "cider"]
-        found = scoring.score_system(items, captions, names, context, rng=np.random.default_rng(0), draws=10)
+        scores = scoring.score_captions(items, captions, names, context)
         counts = frequencies.build(items["references"], context)
+    found = scoring.report(scores, rng=np.random.default_rng(0), draws=10)
     assert (counts.documents, counts.reason) == (0, "No Java found. Then count the n-grams again.")
     assert compute("cider", ["a"], [["a"]], Spaces(counts))["cider"].reason == counts.reason
     assert found["metrics"]["bleu4"] is not None
@@ -446,12 +447,11 @@ ROWS = [
 def score(rows, names=("bleu", "bleu_coco", "rouge_l", "cider", "spice"), draws=50):
     items, captions = frame(rows)
     with Context() as context:
-        return scoring.score_captions(items, captions, names, context), scoring.score_system(
-            items, captions, names, context, rng=np.random.default_rng(5), draws=draws
-        )
+        scores = scoring.score_captions(items, captions, names, context)
+    return scores, scoring.report(scores, rng=np.random.default_rng(5), draws=draws)
 
 
-def test_score_system_has_the_promised_content():
+def test_a_scored_system_has_the_promised_content():
     scores, found = score(ROWS)
     assert list(found["metrics"]) == ["bleu4", "meteor", "rougeL", "spice", "cider"]
     assert found["num_samples"] == 4
@@ -508,7 +508,8 @@ def test_raw_text_is_scored_beside_the_cleaned_one():
     items, captions = frame(ROWS[:2])
     captions["raw"] = ["Sure! Here is a caption: A red bus on the road.", "a cat on a mat"]
     with Context() as context:
-        found = scoring.score_system(items, captions, ["rouge_l"], context, rng=np.random.default_rng(0), draws=5)
+        scores = scoring.score_captions(items, captions, ["rouge_l"], context)
+    found = scoring.report(scores, rng=np.random.default_rng(0), draws=5)
     assert found["raw_metrics"]["rougeL"] < found["metrics"]["rougeL"]
     assert found["raw_metrics"]["meteor"] is None
 

@@ -51,24 +51,6 @@ class Scores:
     seconds: dict[str, float] = field(default_factory=dict)  # per plugin, cleaned and raw captions together
 
 
-def score_system(
-    items: pd.DataFrame,
-    captions: pd.DataFrame,
-    metric_names: Sequence[str],
-    context: Context,
-    *,
-    rng: np.random.Generator,
-    draws: int = 1000,
-) -> dict:
-    """The metrics part of `<model>_metrics.json`; the caller adds the model's identity.
-
-    items: item_id, references, image_key (or image). captions: item_id, raw, cleaned (optional), status,
-    references_override (optional). metric_names: plugin names, such as `rouge_l`.
-    The same seed gives the same draws for every system on the same images, so differences may be taken draw by draw.
-    """
-    return report(score_captions(items, captions, metric_names, context), rng=rng, draws=draws)
-
-
 def score_captions(
     items: pd.DataFrame, captions: pd.DataFrame, metric_names: Sequence[str], context: Context
 ) -> Scores:
