@@ -4,26 +4,26 @@
 check: lint test
 
 lint:
-	uv run ruff check
-	uv run ruff format --check
-	uv run snakefmt --check .
-	uv run pyright
-	uv run python -m retcap.config.files --check
-	uv run snakemake --lint
+	./uvw run ruff check
+	./uvw run ruff format --check
+	./uvw run snakefmt --check .
+	./uvw run pyright
+	./uvw run python -m retcap.config.files --check
+	./uvw run snakemake --lint
 
 test:
-	uv run pytest
+	./uvw run pytest
 
 format:
-	uv run ruff check --fix
-	uv run ruff format
-	uv run snakefmt .
+	./uvw run ruff check --fix
+	./uvw run ruff format
+	./uvw run snakefmt .
 
 config:  # regenerate config/config.yaml, config/schema.json and the table of keys
-	uv run python -m retcap.config.files
+	./uvw run python -m retcap.config.files
 
 pins:  # write the versions of uv.lock into pyproject.toml and envs/
-	uv run python envs/pin.py
+	./uvw run python envs/pin.py
 
 unlock:  # after a killed run
-	uv run snakemake --unlock
+	./uvw run snakemake --unlock

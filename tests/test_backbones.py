@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from clip_conversion import hf_to_open_clip
 from retcap import plugins
 from retcap.backbones._tower import ImageInput, count_parameters
 from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
@@ -89,11 +90,9 @@ def test_activation_comes_from_the_config(tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize(("hidden_act", "eos_token_id"), [("gelu", 2), ("quick_gelu", 5)])
 def test_hf_and_open_clip_agree_layer_by_layer(tmp_path, hidden_act, eos_token_id):
-    from retcap.backbones import _convert
-
     source = save_hf_clip(tmp_path / "hf", hidden_act=hidden_act, eos_token_id=eos_token_id)
     ours = load("clip_hf", source)
-    theirs = load("clip_open_clip", _convert.hf_to_open_clip(source, tmp_path / "open_clip"))
+    theirs = load("clip_open_clip", hf_to_open_clip(source, tmp_path / "open_clip"))
     ids, image = torch.tensor([[1, 7, 5, 2, 0, 0], [1, 8, 6, 9, 5, 2]]), pixels(ours, 2)
     compared = 0
     for mine, other in ((ours.text(ids), theirs.text(ids)), (ours.vision(image), theirs.vision(image))):

@@ -375,9 +375,10 @@ def test_without_java_the_metrics_that_need_it_are_null_and_count_as_failed(monk
     items, captions = frame([("1", "x", ["A bus."], "a bus", "ok"), ("2", "y", ["A cat."], "a cat", "ok")])
     with Context() as context:
         names = ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"]
-        found = scoring.score_system(items, captions, names, context, rng=np.random.default_rng(0), draws=10)
+        scores = scoring.score_captions(items, captions, names, context)
         with pytest.raises(java.JavaMissing):
             frequencies.build(items["references"], context)
+    found = scoring.report(scores, rng=np.random.default_rng(0), draws=10)
     counts = frequencies.uncounted("No Java found. (count_caption_ngrams)")
     cider = compute("cider", ["a"], [["a"]], Spaces(counts))["cider"]
     assert (cider.value, cider.reason, cider.excused) == (None, "No Java found. (count_caption_ngrams)", False)
@@ -452,12 +453,11 @@ ROWS = [
 def score(rows, names=("bleu", "bleu_coco", "rouge_l", "cider", "spice"), draws=50):
     items, captions = frame(rows)
     with Context() as context:
-        return scoring.score_captions(items, captions, names, context), scoring.score_system(
-            items, captions, names, context, rng=np.random.default_rng(5), draws=draws
-        )
+        scores = scoring.score_captions(items, captions, names, context)
+    return scores, scoring.report(scores, rng=np.random.default_rng(5), draws=draws)
 
 
-def test_score_system_has_the_promised_content():
+def test_a_scored_system_has_the_promised_content():
     scores, found = score(ROWS)
     assert list(found["metrics"]) == ["bleu4", "meteor", "rougeL", "spice", "cider"]
     assert found["num_samples"] == 4
@@ -514,9 +514,29 @@ def test_raw_text_is_scored_beside_the_cleaned_one():
     items, captions = frame(ROWS[:2])
     captions["raw"] = ["Sure! Here is a caption: A red bus on the road.", "a cat on a mat"]
     with Context() as context:
-        found = scoring.score_system(items, captions, ["rouge_l"], context, rng=np.random.default_rng(0), draws=5)
+        scores = scoring.score_captions(items, captions, ["rouge_l"], context)
+    found = scoring.report(scores, rng=np.random.default_rng(0), draws=5)
     assert found["raw_metrics"]["rougeL"] < found["metrics"]["rougeL"]
     assert found["raw_metrics"]["meteor"] is None
+
+
+def test_every_signature_names_the_cleaning(monkeypatch):
+    """Scores of captions that were cleaned in another way must not look comparable."""
+    items, captions = frame(ROWS)
+
+    def signatures(captions):
+        with Context() as context:
+            scores = scoring.score_captions(items, captions, ["bleu", "rouge_l", "spice"], context)
+        details = scoring.report(scores, rng=np.random.default_rng(0), draws=5)["details"]
+        return {key: detail["signature"] for key, detail in details.items() if detail["metric"]}
+
+    own = signatures(captions)
+    assert own["bleu4"] == "nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0|clean:1"
+    assert own["rougeL"].endswith("|refs:best-p-best-r|clean:1")
+    assert own["spice"].endswith("|clean:1"), "a value that could not be computed too"
+    monkeypatch.setattr(scoring, "CLEANER_VERSION", "2")
+    assert signatures(captions) == {key: f"{signature[:-1]}2" for key, signature in own.items()}
+    assert all(text.endswith("|clean:no") for text in signatures(captions.drop(columns="cleaned")).values())
 
 
 def test_held_out_references_replace_the_own_ones_and_excluded_pairs_are_counted():

@@ -15,6 +15,7 @@ from retcap.captioning import model, policies, prompts
 
 ROOT = Path(__file__).parents[1]
 NAMES = tiny_captioners.NAMES
+POLICIES = ("native", "letterbox", "squash")
 
 PROMPTS = {
     "llava-1.5-7b": "USER: <image>\n{} ASSISTANT:",
@@ -59,7 +60,7 @@ def test_card_is_complete(name):
     assert card.dtype == "bfloat16"  # float16 overflows in two of the families
     assert card.gpu_mem_gb > 2 * card.params_b  # two bytes per weight, and room to work
     assert not card.trust_remote_code
-    assert tuple(plugin.IMAGE_POLICIES) == policies.POLICIES
+    assert tuple(plugin.IMAGE_POLICIES) == POLICIES
     assert plugin.TINY_STEPS > 0
 
 
@@ -140,7 +141,7 @@ def test_a_control_token_in_a_query_is_refused(name, folders):
 @pytest.mark.parametrize("name", NAMES)
 def test_policies_give_different_pixels(name, folders, panorama):
     seen = {}
-    for policy in policies.POLICIES:
+    for policy in POLICIES:
         captioner = tiny_captioners.load(name, folders[name], policy=policy)
         seen[policy] = captioner.encode("people", panorama, "key")["pixel_values"].numpy()
     for first, second in (("native", "letterbox"), ("native", "squash"), ("letterbox", "squash")):
@@ -148,7 +149,7 @@ def test_policies_give_different_pixels(name, folders, panorama):
         assert not same, (first, second)
 
 
-@pytest.mark.parametrize("policy", policies.POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_llava_loses_the_outer_quarters_under_its_native_policy_alone(policy, folders, panorama):
     captioner = tiny_captioners.load("llava-1.5-7b", folders["llava-1.5-7b"], policy=policy)
     other = panorama.copy()

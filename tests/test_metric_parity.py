@@ -220,7 +220,8 @@ def test_human_captions_score_as_measured_elsewhere(warm):
     items, captions = held_out()
     started = time.monotonic()
     names = ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"]
-    found = scoring.score_system(items, captions, names, warm, rng=np.random.default_rng(1))
+    scores = scoring.score_captions(items, captions, names, warm)
+    found = scoring.report(scores, rng=np.random.default_rng(1))
     detail = {key: (entry["value"], entry["ci_low"], entry["ci_high"]) for key, entry in found["details"].items()}
     print(found["num_samples"], found["bootstrap"]["images"], f"{time.monotonic() - started:.1f} s", detail)
     for key, elsewhere in (("bleu4_coco", 0.0717), ("meteor", 0.1435), ("rougeL", 0.2808)):

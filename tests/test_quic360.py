@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -353,7 +354,8 @@ def test_real_panoramas(tmp_path):
     assert coverage["references_per_pair"] == {"4": 1, "5": 1, "6": 3}
     pack = images.ImagePack(out.images)
     assert [pack[key].shape for key in pack.keys()] == [(256, 512, 3)] * 3  # noqa: SIM118  not a dict
-    assert {pack.source_size(key) for key in pack.keys()} == {(1024, 2048)}  # noqa: SIM118
+    sizes = pq.read_table(out.images / "index.parquet", columns=["source_height", "source_width"]).to_pylist()
+    assert sizes == [{"source_height": 1024, "source_width": 2048}] * 3
 
 
 @needs_real

@@ -1,5 +1,6 @@
 """Embedding shards, the encoder behind them, zero-shot CLIP and random vectors."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from ret_world import tiny_model, write_rows, write_world
 from retcap import plugins, search
 from retcap.images import ImagePack
 from retcap.retriever import embedding, encoding, tokens, zero_shot
-from retcap.shards import Vectors, write_shard
+from retcap.shards import Vectors
+from vector_shards import write_shard
 
 SIZE = 8  # of the tiny model's vectors
 FP32 = 1e-5  # batches of other shapes add fp32 terms in another order
@@ -58,6 +60,11 @@ def one_by_one(model, world: Path, side: str) -> np.ndarray:
             with torch.inference_mode():
                 vectors.append(model(side, input_ids, attention_mask, pixels, **masks)[0].numpy())
     return np.stack(vectors)
+
+
+def about_of(out: Path) -> dict:
+    """What the ids file of a shard says about its vectors."""
+    return json.loads(pq.read_schema(embedding.ids_path(out)).metadata[embedding.METADATA_KEY])
 
 
 def table_of(model, world: Path, side: str = "query") -> tokens.TokenTable:
@@ -195,14 +202,14 @@ def test_precision_and_storage(model, world, tmp_path):
         vectors = np.load(out)
         assert vectors.dtype == np.dtype(storage)
         np.testing.assert_allclose(vectors, exact, atol=close)  # bf16 keeps 8 bits, float16 11 bits of each number
-        about = embedding.read_about(embedding.ids_path(out))
+        about = about_of(out)
         assert (about["dtype"], about["storage"], about["normalised"], about["side"]) == (dtype, storage, True, "query")
 
 
 def test_about_is_kept(model, world, tmp_path):
     out = tmp_path / "shard-0.npy"
     embedding.embed(model, "passage", world / "passages.parquet", None, out, about={"model": "abc", "data": "def"})
-    about = embedding.read_about(embedding.ids_path(out))
+    about = about_of(out)
     assert (about["model"], about["data"]) == ("abc", "def")
     assert (about["images"], about["images_encoded"]) == (0, 0)  # no pack: text only
     assert about["without_text"] == 2

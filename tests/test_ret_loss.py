@@ -1,4 +1,8 @@
-"""Contrastive loss, soft labels and cached gradients on one process; several ranks are in test_distributed.py."""
+"""Contrastive loss, soft labels and cached gradients on one process; several ranks are in test_distributed.py.
+
+Where two ways of computing a value must agree they are compared in float64: a term that the one forgets or counts twice
+is then a million times larger than what a CPU's order of adding up can do, and no tolerance has to be weighed.
+"""
 
 import math
 
@@ -11,10 +15,16 @@ from retcap.retriever import cached_gradient, loss
 from retcap.retriever.cached_gradient import split
 
 B, H = 5, 7
+EXACT = {"rtol": 0, "atol": 1e-13}  # sums of up to 100 terms of size 10 or less: 100 * 10 * 2**-53 = 1.1e-13
 
 
 def vectors(seed: int, rows: int = B) -> torch.Tensor:
-    return F.normalize(torch.randn(rows, H, generator=torch.Generator().manual_seed(seed)), dim=-1)
+    return F.normalize(torch.randn(rows, H, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+
+
+def agree(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert found.dtype == expected.dtype == torch.float64
+    torch.testing.assert_close(found, expected, **EXACT)
 
 
 def by_hand(query, passage, factor, target_q, target_p):
@@ -27,17 +37,17 @@ def by_hand(query, passage, factor, target_q, target_p):
 
 
 def test_distinct_passages_give_plain_cross_entropy():
-    query, passage, factor = vectors(0), vectors(1), torch.tensor(9.0)
+    query, passage, factor = vectors(0), vectors(1), torch.tensor(9.0, dtype=torch.float64)
     scores = factor * query @ passage.T
     labels = torch.arange(B)
     one_sided = loss.contrastive_loss(query, passage, factor, labels, symmetric=False)
     both = loss.contrastive_loss(query, passage, factor, labels)
-    assert torch.allclose(one_sided, F.cross_entropy(scores, labels))
-    assert torch.allclose(both, (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2)
+    agree(one_sided, F.cross_entropy(scores, labels))
+    agree(both, (F.cross_entropy(scores, labels) + F.cross_entropy(scores.T, labels)) / 2)
 
 
 def test_repeated_passages_share_the_label():
-    query, passage, factor = vectors(0), vectors(1), torch.tensor(3.0)
+    query, passage, factor = vectors(0), vectors(1), torch.tensor(3.0, dtype=torch.float64)
     codes = torch.tensor([4, 2, 4, 9, 4])  # not small and dense: only equality counts
     third = 1 / 3
     target = [
@@ -48,40 +58,40 @@ def test_repeated_passages_share_the_label():
         [third, 0, third, 0, third],
     ]
     one, other = by_hand(query, passage, factor, target, target)
-    assert torch.allclose(loss.contrastive_loss(query, passage, factor, codes, symmetric=False), one)
-    assert torch.allclose(loss.contrastive_loss(query, passage, factor, codes), (one + other) / 2)
+    agree(loss.contrastive_loss(query, passage, factor, codes, symmetric=False), one)
+    agree(loss.contrastive_loss(query, passage, factor, codes), (one + other) / 2)
 
 
 def test_equal_passages_do_not_repel_each_other():
     """One passage on both rows: the soft labels are met already, where the identity would ask for the impossible."""
     query = vectors(0, 1).expand(2, H)
     passage = vectors(1, 1).expand(2, H)
-    value = loss.contrastive_loss(query, passage, torch.tensor(50.0), torch.tensor([1, 1]))
-    assert value.item() == pytest.approx(math.log(2))  # the entropy of (1/2, 1/2): the least there is
+    value = loss.contrastive_loss(query, passage, torch.tensor(50.0, dtype=torch.float64), torch.tensor([1, 1]))
+    agree(value, torch.tensor(math.log(2), dtype=torch.float64))  # the entropy of (1/2, 1/2): the least there is
 
 
 def test_positive_sets_normalise_each_direction_by_itself():
-    query, passage, factor = vectors(0, 3), vectors(1, 3), torch.tensor(4.0)
+    query, passage, factor = vectors(0, 3), vectors(1, 3), torch.tensor(4.0, dtype=torch.float64)
     codes = torch.tensor([10, 11, 12])
     positives = torch.tensor([[10, 12], [11, loss.NO_PASSAGE], [12, loss.NO_PASSAGE]])  # query 0 also accepts passage 2
     by_query = [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 1]]
     by_passage = [[1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]]
     one, other = by_hand(query, passage, factor, by_query, by_passage)
-    assert torch.allclose(loss.contrastive_loss(query, passage, factor, codes, positives), (one + other) / 2)
+    agree(loss.contrastive_loss(query, passage, factor, codes, positives), (one + other) / 2)
 
 
 def test_positive_sets_of_one_equal_the_plain_rule():
     codes = torch.tensor([3, 3, 8, 1, 8])
-    arguments = vectors(0), vectors(1), torch.tensor(6.0), codes
+    arguments = vectors(0), vectors(1), torch.tensor(6.0, dtype=torch.float64), codes
     assert torch.equal(loss.contrastive_loss(*arguments), loss.contrastive_loss(*arguments, codes[:, None]))
 
 
 def test_order_of_the_batch_does_not_matter():
     order = torch.tensor([3, 0, 4, 1, 2])
     codes = torch.tensor([3, 3, 8, 1, 8])
-    query, passage, factor = vectors(0), vectors(1), torch.tensor(6.0)
+    query, passage, factor = vectors(0), vectors(1), torch.tensor(6.0, dtype=torch.float64)
     plain = loss.contrastive_loss(query, passage, factor, codes)
-    assert torch.allclose(plain, loss.contrastive_loss(query[order], passage[order], factor, codes[order]))
+    agree(plain, loss.contrastive_loss(query[order], passage[order], factor, codes[order]))
 
 
 def test_half_precision_vectors_are_scored_in_fp32():
@@ -112,8 +122,8 @@ class Towers(nn.Module):
 
 def towers_and_batch(dropout: float):
     torch.manual_seed(11)
-    model = Towers(dropout)
-    batch = {"query": torch.randn(B, 4), "passage": torch.randn(B, 4)}
+    model = Towers(dropout).double()
+    batch = {side: torch.randn(B, 4, dtype=torch.float64) for side in ("query", "passage")}
     codes = torch.tensor([1, 2, 1, 3, 4])
 
     def loss_of(query, passage):
@@ -135,9 +145,9 @@ def test_cached_gradients_equal_plain_ones(chunk):
     plain.backward()
     expected = gradients(model)
     cached = cached_gradient.backward(lambda part: model(**part), split(batch, chunk), loss_of)
-    assert torch.allclose(cached, plain)
+    agree(cached, plain.detach())
     for name, gradient in gradients(model).items():
-        assert torch.allclose(gradient, expected[name], atol=1e-7), name  # fp32, sums of a few terms in another order
+        agree(gradient, expected[name])
 
 
 def test_cached_gradients_replay_the_dropout():
@@ -154,7 +164,7 @@ def test_cached_gradients_replay_the_dropout():
     assert torch.equal(cached, plain.detach())
     assert torch.equal(torch.get_rng_state(), state)
     for name, gradient in gradients(model).items():
-        assert torch.allclose(gradient, expected[name], atol=1e-7), name
+        agree(gradient, expected[name])
 
 
 def test_cached_gradients_scale_and_accumulate():
@@ -164,7 +174,7 @@ def test_cached_gradients_scale_and_accumulate():
     twice = gradients(model)
     loss_of(*model(**batch)).backward()
     for name, gradient in gradients(model).items():
-        assert torch.allclose(gradient, twice[name], atol=1e-6), name
+        agree(gradient, twice[name])
 
 
 def test_batch_norms_in_training_mode_are_refused():

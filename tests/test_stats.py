@@ -179,13 +179,6 @@ def test_holm_is_monotone_capped_and_never_below_the_raw_p(raw):
     assert (adjusted <= np.minimum(1, len(raw) * np.array(raw)) + 1e-15).all()  # never harsher than Bonferroni
 
 
-def test_ranks_of_clear_and_unclear_winners():
-    rng = np.random.default_rng(4)
-    draws = np.stack([rng.normal(9, 0.1, 500), rng.normal(5, 1, 500), rng.normal(5, 1, 500)], axis=1)
-    assert stats.rank_intervals(draws) == [(1, 1), (2, 3), (2, 3)]
-    assert stats.rank_intervals(draws, higher_is_better=False)[0] == (3, 3)
-
-
 @settings(max_examples=60)
 @given(st.integers(1, 7), st.data())
 def test_two_systems_share_a_letter_exactly_when_not_separated(systems, data):

@@ -1,6 +1,7 @@
-"""TREC files: what other programs read is what we wrote, and reading it back gives the same tables."""
+"""TREC files: what other programs read is what we wrote, and reading it back gives the same rows."""
 
 import doctest
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -16,19 +17,41 @@ NAMES = ["WikiWeb_Prunus laurocerasus_1", "100 %", "a%20b", "a b", "tab\there", 
 
 
 def files(scores=None, ids=None):
-    """Two passages per query over ids that break naive formats."""
+    """Queries, and two hits for each, over ids that break naive formats."""
     records = [{"data_id": name, "passage_id": [NAMES[i], NAMES[i], "Q1"]} for i, name in enumerate(ids or NAMES)]
     queries, passages = world.query_table(records), world.passage_table([(name, "text") for name in NAMES])
     hits = world.hit_table([[(i + 1) % 8, i] for i in range(len(records))], queries, passages)
     if scores is not None:
         hits = hits.set_column(5, "score", pa.array(scores, type=pa.float32()))
-    return queries, passages, hits
+    return queries, hits
+
+
+def fields_of(path):
+    return [line.split() for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def id_of(field):
+    return unquote(field.partition("%%")[0], errors="strict")
+
+
+def read_run(path, queries):
+    """(query row, rank, passage id, score) of every line, as another program reads them, in the file's order."""
+    rows = {field: row for row, field in trec.query_fields(queries).items()}
+    return [
+        (rows[query], int(rank), id_of(passage), np.float32(score))
+        for query, _, passage, rank, score, _ in fields_of(path)
+    ]
+
+
+def rows_of(hits):
+    names = ("query_row", "rank", "passage_id", "score")
+    return list(zip(*(hits[name].to_pylist() for name in names), strict=True))
 
 
 @given(st.text(min_size=1))
 def test_every_id_survives_and_is_one_field(name):
     field = trec.escape(name)
-    assert trec.unescape(field) == name
+    assert id_of(field) == name
     assert field.split() == [field]
     assert "%%" not in field
 
@@ -42,28 +65,28 @@ def test_ids_that_look_alike_stay_different():
 def test_run_round_trip(tmp_path):
     rng = np.random.default_rng(0)
     scores = np.sort(rng.random((8, 2)).astype(np.float32) - 3, axis=1)[:, ::-1].ravel()  # falling, and below zero
-    queries, passages, hits = files(scores)
+    queries, hits = files(scores)
     trec.write_run(tmp_path / "run.trec", queries, hits, tag="retcap test")
-    lines = (tmp_path / "run.trec").read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / "run.trec").read_text(encoding="utf-8").split("\n")[:-1]
     assert len(lines) == 16
     assert all(len(line.split()) == 6 and line.endswith("retcap%20test") for line in lines)
-    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)  # also the last bit of every score
+    assert read_run(tmp_path / "run.trec", queries) == rows_of(hits)  # also the last bit of every score
 
 
 def test_run_round_trip_keeps_tied_hits_in_order(tmp_path):
-    queries, passages, hits = files(np.zeros(16))
+    queries, hits = files(np.zeros(16))
     trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
-    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)
+    assert read_run(tmp_path / "run.trec", queries) == rows_of(hits)
     trec.write_run(tmp_path / "safe.trec", queries, hits, tag="t", tie_safe=True)
-    scores = [float(line.split()[4]) for line in (tmp_path / "safe.trec").read_text().splitlines()]
+    scores = [float(line.split()[4]) for line in (tmp_path / "safe.trec").read_text().split("\n")[:-1]]
     assert scores == [1.0, 0.5] * 8  # no tie is left for a tool to break
 
 
 def test_repeated_query_ids_stay_apart(tmp_path):
-    queries, passages, hits = files(np.tile([2, 1], 8), ids=["same"] * 3 + NAMES[3:])
+    queries, hits = files(np.tile([2, 1], 8), ids=["same"] * 3 + NAMES[3:])
     assert trec.query_fields(queries)[1] == "same%%1"
     trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
-    assert trec.read_run(tmp_path / "run.trec", queries, passages).equals(hits)
+    assert read_run(tmp_path / "run.trec", queries) == rows_of(hits)
 
 
 def test_a_repeated_passage_stands_in_a_run_once_at_its_best_row(tmp_path):
@@ -72,7 +95,7 @@ def test_a_repeated_passage_stands_in_a_run_once_at_its_best_row(tmp_path):
     hits = world.hit_table([[2, 0, 1, 4, 3], [1, 4, 0]], queries, passages)
     for table in (hits, hits.take([7, 3, 1, 0, 2, 4, 6, 5])):  # the order of the lines does not count
         trec.write_run(tmp_path / "run.trec", queries, table, tag="t")
-        lines = [line.split() for line in (tmp_path / "run.trec").read_text().splitlines()]
+        lines = [line.split() for line in (tmp_path / "run.trec").read_text().split("\n")[:-1]]
         assert [(query, passage, rank) for query, _, passage, rank, *_ in lines] == [
             ("q", "a", "1"),
             ("q", "b", "2"),
@@ -86,31 +109,13 @@ def test_a_repeated_passage_stands_in_a_run_once_at_its_best_row(tmp_path):
 
 
 def test_qrels_round_trip(tmp_path):
-    queries, *_ = files()
+    queries, _ = files()
     trec.write_qrels(tmp_path / "qrels.trec", queries)
-    found = trec.read_qrels(tmp_path / "qrels.trec")
+    found: dict[str, list[str]] = {}
+    for query, zero, passage, relevance in fields_of(tmp_path / "qrels.trec"):
+        assert (zero, relevance) == ("0", "1")
+        found.setdefault(query, []).append(id_of(passage))
     fields = trec.query_fields(queries)
     assert len(found) == len(queries)
     for row, gold in enumerate(queries["positives"].to_pylist()):
         assert found[fields[row]] == list(dict.fromkeys(gold))  # each gold passage once
-
-
-def test_errors_name_file_and_line(tmp_path):
-    queries, passages, _ = files()
-    run = tmp_path / "run.trec"
-    run.write_text("Q1 Q0 Q1 1 0.5 t\nQ1 Q0 nowhere 2 0.4 t\n")
-    with pytest.raises(ValueError, match=r"run\.trec:2: passage 'nowhere' is not in the data"):
-        trec.read_run(run, queries, passages)
-    run.write_text("Q1 Q0 a b 1 0.5 t\n")
-    with pytest.raises(ValueError, match=r"run\.trec:1: 7 fields where 6 are expected"):
-        trec.read_run(run, queries, passages)
-
-
-def test_scores_of_a_round_trip_are_the_same(tmp_path):
-    queries, passages, hits = files(np.tile([2, 1], 8))
-    trec.write_run(tmp_path / "run.trec", queries, hits, tag="t")
-    again = trec.read_run(tmp_path / "run.trec", queries, passages)
-    before, after = (
-        world.score_hits(queries, passages, table, (1, 2), about=world.ABOUT).result for table in (hits, again)
-    )
-    assert before == after

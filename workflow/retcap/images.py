@@ -232,14 +232,6 @@ class ImagePack:
         in_order[self._by_key] = self._sorted
         return [key.decode() for key in in_order]
 
-    def source_size(self, key: str) -> tuple[int, int]:
-        """Height and width in px of the file before it was resized."""
-        row = self._row(key)
-        if row is None:
-            raise KeyError(key)
-        height, width = self._place[row, 4:6]
-        return int(height), int(width)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return ImagePack, (self.folder,)
 

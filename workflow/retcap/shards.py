@@ -94,18 +94,6 @@ class Vectors:
         return f"{self.places[shard]}, line {line} (row {self.rows[position]}, id {self.ids[position].as_py()!r})"
 
 
-def write_shard(folder: Path | str, number: int, vectors: np.ndarray, rows: Sequence[int], ids: Sequence[str]) -> None:
-    """Write one shard. The vectors come last, under a temporary name first: a half-written shard is never read."""
-    file = Path(folder) / f"shard-{number}.npy"
-    numbers, names = np.asarray(rows, dtype=np.int64), pa.array(ids, type=pa.string())
-    _check_shard(str(file), vectors, numbers, names)
-    pq.write_table(pa.table({"row": numbers, "id": names}), file.with_suffix(".ids.parquet"))
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.save(stream, vectors)
-    partial.rename(file)
-
-
 def _number(file: Path) -> int:
     found = re.fullmatch(r"shard-(\d+)\.npy", file.name)
     if found is None:

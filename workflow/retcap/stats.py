@@ -163,18 +163,6 @@ def holm(p_values: Sequence[float] | Float[np.ndarray, " M"]) -> Float[np.ndarra
     return adjusted
 
 
-def rank_intervals(
-    draws: Float[np.ndarray, "R M"], higher_is_better: bool = True, level: float = 0.95
-) -> list[tuple[int, int]]:
-    """Interval of each system's rank (1 = best) over paired resamples; a tie in a draw gives both the better rank."""
-    signed = draws if higher_is_better else -draws
-    ranks = 1 + (signed[:, None, :] > signed[:, :, None]).sum(axis=2)
-    tail = (1 - level) / 2
-    low = np.quantile(ranks, tail, axis=0, method="lower")
-    high = np.quantile(ranks, 1 - tail, axis=0, method="higher")
-    return [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
-
-
 def letters(separated: Bool[np.ndarray, "M M"]) -> list[str]:
     """Compact letter display: two systems share a letter exactly when no test separates them.
 

@@ -134,10 +134,6 @@ class Dialogue:
         with contextlib.suppress(OSError):  # unsent bytes cannot be flushed any more
             self._child.stdin.close()
 
-    @property
-    def process_id(self) -> int:
-        return self._child.pid
-
     def _write(self, payload: bytes) -> None:
         stdin = self._child.stdin
         assert stdin is not None

@@ -93,12 +93,6 @@ class Captioner:
             self._prompts[query] = self.plugin.render(self.processor, request(query, self.prompt_set))
         return self._prompts[query]
 
-    def _refuse_control_tokens(self, query: str) -> None:
-        # Text from the data must not end the user's turn, nor claim a second image.
-        for token in self.tokenizer.all_special_tokens:
-            if token in query:
-                raise ValueError(f"The query {query!r} contains the control token {token!r}. Remove it from the data.")
-
     def encode(self, query: str, image: np.ndarray, image_key: str) -> Encoded:
         """Tensors of one item, batch dimension 1, on the CPU, unpadded.
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # captioner plugins import this module while the Snakefile is read, where numpy is too heavy
     import numpy as np
 
-POLICIES = ("native", "letterbox", "squash")
-
 
 def keep(image: "np.ndarray") -> "np.ndarray":
     """The image as it is."""

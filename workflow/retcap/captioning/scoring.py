@@ -10,7 +10,7 @@ over images is 1.4 to 1.5 times the one over pairs.
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from retcap import plugins, stats
+from retcap.captioning.clean import CLEANER_VERSION
 from retcap.captioning.context import Context, Result
 from retcap.captioning.files import STATUSES, check_same_items
 
@@ -51,24 +52,6 @@ class Scores:
     seconds: dict[str, float] = field(default_factory=dict)  # per plugin, cleaned and raw captions together
 
 
-def score_system(
-    items: pd.DataFrame,
-    captions: pd.DataFrame,
-    metric_names: Sequence[str],
-    context: Context,
-    *,
-    rng: np.random.Generator,
-    draws: int = 1000,
-) -> dict:
-    """The metrics part of `<model>_metrics.json`; the caller adds the model's identity.
-
-    items: item_id, references, image_key (or image). captions: item_id, raw, cleaned (optional), status,
-    references_override (optional). metric_names: plugin names, such as `rouge_l`.
-    The same seed gives the same draws for every system on the same images, so differences may be taken draw by draw.
-    """
-    return report(score_captions(items, captions, metric_names, context), rng=rng, draws=draws)
-
-
 def score_captions(
     items: pd.DataFrame, captions: pd.DataFrame, metric_names: Sequence[str], context: Context
 ) -> Scores:
@@ -78,11 +61,13 @@ def score_captions(
         if module.CARD.task != "captioning":
             raise ValueError(f"`{name}` is a metric for {module.CARD.task}. Name metrics whose task is captioning.")
     pairs = align(items, captions)
+    cleaning = f"|clean:{CLEANER_VERSION if 'cleaned' in captions else 'no'}"
     scores = Scores(pairs, {})
     for name, module in modules.items():
         started = time.perf_counter()
         found = _compute(name, module, pairs.cleaned, pairs.references, context)
-        scores.results.update(found)
+        signed = {key: replace(result, signature=result.signature + cleaning) for key, result in found.items()}
+        scores.results.update(signed)
         scores.plugin_of.update(dict.fromkeys(found, name))
         if getattr(module, "SCORE_RAW", True):
             same = pairs.raw == pairs.cleaned

@@ -128,11 +128,6 @@ def write_ids(path: Path, rows: np.ndarray, ids: list[str], metadata: dict[str, 
     os.replace(partial, path)
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """What made a shard, from its ids file."""
-    return json.loads(pq.read_schema(path).metadata[METADATA_KEY])
-
-
 class VectorFile:
     """An .npy file of unit vectors that is written in any order of rows and appears when it is complete."""
 

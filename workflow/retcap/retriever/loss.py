@@ -15,6 +15,7 @@ sum divided by the mean number of rows per rank, so that averaging gradients ove
 gradient of the joined batch, also when ranks hold different numbers of rows.
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -40,7 +41,8 @@ def contrastive_loss(
     `positives` are the codes of all positives of each query, filled up with NO_PASSAGE. `across_ranks=False` takes
     negatives from this rank alone.
     """
-    query, passage = query.float(), passage.float()  # scores of bf16 vectors tie in masses near 1
+    precise = torch.promote_types(query.dtype, torch.float32)  # scores of bf16 vectors tie in masses near 1
+    query, passage = query.to(precise), passage.to(precise)
     gathered = across_ranks and gather.ranks() > 1
     all_passages, all_codes = (gather.rows(passage), gather.labels(codes)) if gathered else (passage, codes)
     mine = codes[:, None] if positives is None else positives
@@ -57,7 +59,9 @@ def contrastive_loss(
 
 def _cross_entropy(scores: Float[Tensor, "B N"], matches: Bool[Tensor, "B N"]) -> Float[Tensor, ""]:
     """Sum over rows of the cross entropy against the uniform distribution over the row's matches."""
-    target = matches / matches.sum(dim=1, keepdim=True)  # never 0 / 0: a row's own partner is among the columns
+    target = matches.to(scores.dtype) / matches.sum(
+        dim=1, keepdim=True
+    )  # never 0 / 0: a row's own partner is among the columns
     return F.cross_entropy(scores, target, reduction="sum")
 
 

@@ -96,22 +96,6 @@ def pretrain_tiny_clip(
     return history
 
 
-def zero_shot(
-    folder: str | Path, images: np.ndarray, prompts: Sequence[Sequence[str]], batch_size: int = 256
-) -> Tensor:
-    """Class of each image: the one whose mean unit prompt vector is nearest. `prompts`: some texts per class."""
-    from retcap import plugins
-
-    backbone = plugins.load("backbones", "clip_open_clip").load(folder).eval()
-    with torch.inference_mode():
-        classes = torch.stack([backbone.encode_text(*backbone.tokenizer(texts)).mean(dim=0) for texts in prompts])
-        found = [
-            (backbone.encode_image(backbone.image.normalise(torch.from_numpy(part))) @ classes.T).argmax(dim=1)
-            for part in np.array_split(images, math.ceil(len(images) / batch_size))
-        ]
-    return torch.cat(found)
-
-
 class _CaptionTable:
     """All captions as token ids, drawn one per image."""
 

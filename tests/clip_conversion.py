@@ -1,4 +1,4 @@
-"""Hugging Face CLIPModel weights as an open_clip `local-dir` folder; neither library brings this conversion."""
+"""Hugging Face CLIPModel weights as an open_clip `local-dir` folder: neither library brings this conversion."""
 
 import json
 import re
