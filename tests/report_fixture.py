@@ -218,9 +218,9 @@ def _quarantine(path: Path) -> Path:
             "line": 17 + i,
             "reason": reason,
             "detail": "not usable",
-            "record": f"a.jpg,trees,{ATTACK}",
+            "record": f"a.jpg,trees\u2028,{ATTACK}",  # a line break, but not of the file
         }
         for i, reason in enumerate(reasons)
     ]
-    path.write_text("".join(json.dumps(record) + "\n" for record in rejected), encoding="utf-8")
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in rejected), encoding="utf-8")
     return path

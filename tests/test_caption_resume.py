@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import tiny_captioners
+from retcap import jsonl
 from retcap.captioning import generate
+from retcap.captioning.resume import Finished
 
 pytest_plugins = ["tiny_captioners"]
 
@@ -33,24 +35,36 @@ def test_a_second_run_generates_nothing(captioner, world, tmp_path, monkeypatch)
         generate.caption_all(captioner, items, pack, batch_size=4, max_new_tokens=3, resume_folder=tmp_path)
 
 
-def test_failed_items_are_tried_again_and_half_written_files_are_ignored(captioner, world, tmp_path, monkeypatch):
+def test_failed_items_are_tried_again_and_half_written_lines_are_ignored(captioner, world, tmp_path, monkeypatch):
     items, pack = world
     expected = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4)
     lost = dict(list(pack.items())[1:])  # the first panorama cannot be read for now
     first = generate.caption_all(captioner, items, lost, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
     assert sum(record["status"] == "failed" for record in first) == 3
-    (tmp_path / "part-00009.tmp").write_text('{"item_id": "torn')
+    with open(tmp_path / "captions.jsonl", "a") as file:
+        file.write('{"item_id": "torn')
     sizes = tiny_captioners.count_generated(captioner, monkeypatch)
     second = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
     assert tiny_captioners.timeless(second) == tiny_captioners.timeless(expected)
     assert sum(sizes) == 3
 
 
+def test_captions_with_any_kind_of_line_break_are_resumed(tmp_path):
+    records = [
+        {"item_id": str(number), "raw": f"one{character}two", "status": "ok"}
+        for number, character in enumerate("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+    ]
+    Finished(tmp_path, {"max_new_tokens": TOKENS}).commit(records)
+    assert Finished(tmp_path, {"max_new_tokens": TOKENS}).done == {record["item_id"]: record for record in records}
+
+
 KILLED = """
 import sys, time
 import torch
 import tiny_captioners
+from retcap import jsonl
 from retcap.captioning import generate
+from retcap.captioning.resume import Finished
 torch.set_num_threads(1)
 name, folder, scratch, tokens = sys.argv[1:]
 captioner = tiny_captioners.load(name, folder)
@@ -73,15 +87,17 @@ def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
     path = os.pathsep.join([str(ROOT / "workflow"), str(ROOT / "tests")])
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("part-*.jsonl"))) < 3:
+    kept = tmp_path / "captions.jsonl"
+    while not kept.exists() or kept.read_bytes().count(b"\n") < 6:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     process.stderr.close()
-    before = {path.name: path.read_bytes() for path in sorted(tmp_path.glob("part-*.jsonl"))}
-    finished = sum(len(data.splitlines()) for data in before.values())
+    before = kept.read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+    finished = before.count(b"\n")
     assert 6 <= finished < len(items)
 
     captioner = tiny_captioners.load(name, trained[name])
@@ -90,8 +106,5 @@ def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
     resumed = generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=TOKENS, resume_folder=tmp_path)
     assert json.dumps(tiny_captioners.timeless(resumed)) == json.dumps(tiny_captioners.timeless(whole))
     assert sum(sizes) == len(items) - finished
-    assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    lines = [
-        json.loads(line) for path in sorted(tmp_path.glob("part-*.jsonl")) for line in path.read_text().splitlines()
-    ]
-    assert sorted(line["item_id"] for line in lines) == sorted(item_id for item_id, _, _ in items)
+    assert kept.read_bytes().startswith(before)
+    assert sorted(record["item_id"] for record in jsonl.read(kept)) == sorted(item_id for item_id, _, _ in items)

@@ -103,6 +103,14 @@ def test_texts_for_the_tokenizer_pass_over_broken_lines(world: Path):
     assert any("?" in text for text in found)
 
 
+def test_texts_for_the_tokenizer_keep_lines_with_unusual_breaks(tmp_path: Path):
+    texts = [f"what is{character}this?" for character in "\x85\u2028\u2029"]
+    lines = [json.dumps({"question": text}, ensure_ascii=False) for text in texts]
+    (tmp_path / "jsonl").mkdir()
+    (tmp_path / "jsonl/oven_train.jsonl").write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    assert pairs.texts(tmp_path) == sorted(texts)
+
+
 def result(system: str, dataset: str, value: float) -> dict:
     metrics = {"R@5": {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": 4}}
     way = {"metrics": metrics, "floors": {"R@5": 0.1}}

@@ -81,8 +81,8 @@ def transient(error: BaseException | None) -> bool:
 
 def _line(error: BaseException) -> str:
     """The first line of an error, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0].rstrip('. ')}" if lines else type(error).__name__
+    line = str(error).strip().partition("\n")[0].rstrip(". \r")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 @contextmanager

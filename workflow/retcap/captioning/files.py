@@ -10,19 +10,15 @@ Frames hold Python lists and None (object columns), so that a missing text is No
 
 import csv
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.records import Rejected
+from retcap.whole import replacing
 
 TEXT, TEXTS = pa.string(), pa.list_(pa.string())
 ITEMS = pa.schema(
@@ -55,19 +51,6 @@ CLEANED = CAPTIONS.append(pa.field("cleaned", TEXT))
 STATUSES = ("ok", "failed", "empty", "cleaned_to_empty", "excluded")
 LINE_BREAKS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")  # everything str.splitlines breaks at
 PREDICTIONS = ("image_path", "instruction", "reference", "prediction", "prediction_raw", "status")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A neighbouring path to write to; it takes the place of `path` when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.writing{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
@@ -169,15 +152,6 @@ def check_same_items(path: Path, wanted: set[str], found: set[str]) -> None:
             f"{path}: captions and items do not belong together: {len(missing)} items have no caption (first: "
             f"{missing[:1]}), {len(extra)} captions have no item (first: {extra[:1]}). Caption this items file again."
         )
-
-
-def write_quarantine(path: Path, rejected: Iterable[Rejected]) -> int:
-    """Write quarantine.jsonl, one record per line, and return their number."""
-    count = 0
-    with replacing(path) as partial, open(partial, "wb") as file:
-        for count, record in enumerate(rejected, start=1):  # noqa: B007  the count is returned
-            file.write(msgspec.json.encode(record) + b"\n")
-    return count
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from retcap import memory
 from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
-from retcap.captioning.shards import Shards
+from retcap.captioning.resume import Finished
 
 logger = logging.getLogger(__name__)
 
@@ -45,19 +45,19 @@ def caption_all(
     if twice:
         raise ValueError(f"Item id {twice[0]} occurs more than once among {len(items)} items. Ids have to be unique.")
     start = time.perf_counter()
-    shards = Shards(resume_folder, {**captioner.description(), "max_new_tokens": max_new_tokens})
-    kept = finished = sum(item_id in shards.done for item_id, _, _ in items)
+    finished = Finished(resume_folder, {**captioner.description(), "max_new_tokens": max_new_tokens})
+    kept = ready = sum(item_id in finished.done for item_id, _, _ in items)
     for bucket in plan(captioner, items, batch_size):
         run = _Run(captioner, items, pack, max_new_tokens, limit=batch_size)
         for batch in bucket:
-            missing = [place for place in batch if items[place][0] not in shards.done]
+            missing = [place for place in batch if items[place][0] not in finished.done]
             if missing:
                 made = run.batch(missing)
-                shards.commit([made[place] for place in missing])
-                finished += len(missing)
+                finished.commit([made[place] for place in missing])
+                ready += len(missing)
             if progress is not None:
-                progress(finished, len(items))
-    records = [shards.done[item_id] for item_id, _, _ in items]
+                progress(ready, len(items))
+    records = [finished.done[item_id] for item_id, _, _ in items]
     _log(captioner, records, kept, time.perf_counter() - start)
     return records
 

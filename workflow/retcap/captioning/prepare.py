@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from retcap import images, plugins
+from retcap import images, jsonl, plugins
 from retcap.captioning import files
 from retcap.captioning.clean import clean_reference
 from retcap.pixels import Resize
@@ -97,7 +97,7 @@ def prepare(
         raise _no_images(csv, root, lost)
     items, left_out = _items(csv, pairs, keys, lost if require_images else {}, split)
     rejected += left_out
-    files.write_quarantine(out.quarantine, rejected)
+    jsonl.write(out.quarantine, rejected)
     if not items:
         raise ValueError(
             f"{csv}: none of {len(pairs)} pairs can be used: {_counts(record.reason for record in rejected)}."

@@ -49,7 +49,7 @@ def _run(lines: list[str], timeout_s: float) -> list[str]:
     arguments += ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
     text = "".join(f"{line}\n" for line in lines)
     out, errors = java.run(arguments, text, timeout_s + 0.002 * len(lines))
-    for warning in errors.splitlines():
+    for warning in errors.split("\n"):
         if "Untokenizable" in warning:  # emoji and the like: dropped from the tokens, the other words stay
             log.debug("PTB tokeniser: %s", warning)
     tokenised = out.split("\n")

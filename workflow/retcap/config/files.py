@@ -76,7 +76,7 @@ def _yaml(section: BaseModel, depth: int) -> Iterator[str]:
             yield line
         if block:
             text = yaml.safe_dump(_plain(value), default_flow_style=None, width=10_000, sort_keys=False)
-            yield from textwrap.indent(text.rstrip(), indent + "  ").splitlines()
+            yield from textwrap.indent(text.rstrip(), indent + "  ").split("\n")
 
 
 def _comment(field: FieldInfo) -> str:

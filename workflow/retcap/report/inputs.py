@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap import jsonl
+
 
 @dataclass(frozen=True)
 class CaptioningInputs:
@@ -84,18 +86,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path) -> list[dict]:
-    """The records of a JSON-lines file; empty lines are allowed."""
-    records = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(json.loads(line, parse_constant=lambda _: None))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: not valid JSON ({error.msg}); one JSON object per line expected."
-            ) from error
-    return records
+    """The records of a JSON-lines file."""
+    _exists(path)
+    return list(jsonl.read(path))
 
 
 def read_table(path: Path, needs: Sequence[str]) -> pd.DataFrame:

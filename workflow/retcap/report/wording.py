@@ -102,8 +102,8 @@ def first_clause(text: str) -> str:
     >>> first_clause("CUDA out of memory. Tried to allocate 2.1 GiB (see the log)")
     'CUDA out of memory'
     """
-    lines = text.strip().splitlines() or [""]
-    return cut(re.split(r"[.;] | \(", lines[0])[0].rstrip(".;"), 100)
+    line = text.strip().partition("\n")[0].strip()
+    return cut(re.split(r"[.;] | \(", line)[0].rstrip(".;"), 100)
 
 
 def listing(words: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from retcap import jsonl
 from retcap.records import Rejected
 from retcap.retrieval.collect import PassageTable, QueryTable
 from retcap.retrieval.reader import Quarantine, Source
@@ -93,11 +94,11 @@ def normalise(
 
 @contextmanager
 def _quarantine(path: Path, reasons: Counter[str]) -> Iterator[Quarantine]:
-    with path.open("wb") as file:
+    with jsonl.writing(path) as write:
 
         def quarantine(rejected: Rejected) -> None:
             reasons[rejected.reason] += 1
-            file.write(msgspec.json.encode(rejected) + b"\n")
+            write(rejected)
 
         yield quarantine
 

@@ -103,7 +103,7 @@ def _row(line: str) -> Published:
     return Published(system.strip(), known, source, caveat)
 
 
-ROWS = tuple(_row(line) for line in TABLE.strip().splitlines())
+ROWS = tuple(_row(line) for line in TABLE.strip().split("\n"))
 
 
 class PilotResult(NamedTuple):

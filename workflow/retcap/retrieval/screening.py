@@ -10,16 +10,16 @@ is no missing one. Every row concerned stands in `missing_images.jsonl` with its
     the pack's reasons (`image_missing`, `image_broken`, ...), or `image_without_root`: no folder is configured for it
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from retcap import jsonl
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import copy_part, gold_slices
 from retcap.retrieval.tables import PASSAGES, TableWriter, batches
@@ -99,11 +99,11 @@ def screen(
     for split, role, found in worth_a_warning(report):
         log.warning("%s %s, %s: the picture is missing or broken in %s", dataset, split, role, _in_words(found))
     out.mkdir(parents=True)
-    with open(out / "missing_images.jsonl", "w", encoding="utf-8") as file:
+    with jsonl.writing(out / "missing_images.jsonl") as write:
         for split in SPLITS:
             codes = {role: missing[split, role] for role in ROLES}
             for role in ROLES:
-                write_rejected(file, source / split, split, role, codes[role], verdicts, policy)
+                write_rejected(write, source / split, split, role, codes[role], verdicts, policy)
             write_split(source / split, out / split, codes, policy)
             log.info("%s %s: %s", dataset, split, splits[split])
     queries = {split: out / split / "queries.parquet" for split in ("train", "test")}
@@ -206,7 +206,13 @@ def without_images(passages: Path, gone: np.ndarray) -> Iterator[pa.RecordBatch]
 
 
 def write_rejected(
-    file: TextIO, folder: Path, split: str, role: str, codes: np.ndarray, verdicts: Verdicts, policy: Policy
+    write: Callable[[Any], object],
+    folder: Path,
+    split: str,
+    role: str,
+    codes: np.ndarray,
+    verdicts: Verdicts,
+    policy: Policy,
 ) -> None:
     """One line per row with a missing picture: split, role, row (in the normalised table), id, image, reason, fate."""
     name, identifier = ROLES[role]
@@ -216,6 +222,5 @@ def write_rejected(
         for at in np.flatnonzero(codes[start : start + batch.num_rows]).tolist():
             row = {"split": split, "role": role, "row": start + at, "id": batch.column(0)[at].as_py()}
             reason = verdicts.reasons[codes[start + at]]
-            line = row | {"image": batch.column(1)[at].as_py(), "reason": reason, "fate": fate}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            write(row | {"image": batch.column(1)[at].as_py(), "reason": reason, "fate": fate})
         start += batch.num_rows

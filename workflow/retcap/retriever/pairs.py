@@ -1,12 +1,12 @@
 """Image-text pairs for contrastive pre-training, from a `pairs.csv` with the columns filepath and caption."""
 
 import csv
-import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from retcap import pixels
+from retcap import jsonl, pixels
 
 
 def read(file: Path, side_px: int) -> tuple[np.ndarray, list[list[str]]]:
@@ -27,10 +27,10 @@ def texts(world: Path) -> list[str]:
     """Questions and passages of a world's training files, for a tokenizer that has to know their words."""
     found: set[str] = set()
     for file in sorted((world / "jsonl").rglob("*train*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in jsonl.lines(file):
             try:
-                record = json.loads(line)
-            except ValueError:  # the world has broken lines on purpose
+                record = msgspec.json.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):  # the world has broken lines on purpose
                 continue
             if isinstance(record, dict):
                 found.update(
