@@ -163,6 +163,12 @@ def test_failed_models_come_first_in_the_summary(page):
     assert "In all, 3 captions failed or came out empty" in opening
 
 
+def test_training_rows_that_the_blind_baseline_lost_are_counted(page):
+    words = " ".join("".join(page.text).split())
+    assert "captions/blind_quarantine.jsonl. csvtrain.csv rows9 459 rows used9 001" in words
+    assert "quarantined, malformed row458" in words
+
+
 def test_retrieval_scores_and_published_rows(page):
     rows = page.table("System", "OVEN4\u202f708 queries", "E-VQA4\u202f708 queries")
     [trained] = [row for name, row in rows.items() if name.startswith("trainedReT-2")]

@@ -23,7 +23,7 @@ SCORED = PAGE | {"score_captions", "summarise_captioning"}
 CLEANED = SCORED | {"clean_captions"}
 MODELS = CLEANED | {"caption"}
 TINY = MODELS | {"train_tiny_captioner"}
-PAIRS = CLEANED | {"prepare_captions", "caption", "caption_baseline", "count_caption_ngrams"}
+PAIRS = CLEANED | {"prepare_captions", "caption", "caption_human", "caption_blind", "count_caption_ngrams"}
 WORLD = PAIRS | TINY | {"build_panorama_world", "prepare_training_captions"}
 
 SCORED_R = PAGE | {"score_retrieval", "summarise_retrieval"}
@@ -39,7 +39,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
     "report={examples: 3}": PAGE,
     "device=cuda": PAGE,
-    "seed=1": CLEANED | TINY | {"caption_baseline"} | CLIP | READ,
+    "seed=1": CLEANED | TINY | {"caption_human", "caption_blind"} | CLIP | READ,
     "m2kr_world={seed: 5}": CLIP | READ | {"build_m2kr_world"},
     "retrieval={k: [1, 5]}": SCORED_R,
     "retrieval={bootstrap_draws: 500}": SCORED_R,

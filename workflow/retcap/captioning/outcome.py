@@ -22,10 +22,10 @@ def failed(name: str, reason: str) -> dict[str, Any]:
     return head | {"seconds": 0.0}
 
 
-def baseline(name: str) -> dict[str, Any]:
-    """A baseline is made, not run; it has no model id."""
+def baseline(name: str, about: dict[str, Any]) -> dict[str, Any]:
+    """A baseline is made, not run; it has no model id. `about` says what it was made from."""
     head = {"model_name": name, "model_id": None, "kind": "baseline", "status": "completed", "reason": None}
-    return head | {"seconds": 0.0}
+    return head | {"seconds": 0.0} | about
 
 
 def read(path: str | Path) -> dict[str, Any]:

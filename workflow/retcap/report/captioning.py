@@ -43,6 +43,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
         "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
+        "training": [line for system in systems for line in facts(system.record.get("training") or {})],
         "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
         "quarantine_given": inputs.quarantine is not None,
         "signatures": scores.signatures(systems),
