@@ -12,6 +12,7 @@ from PIL import Image
 
 from retcap.captioning import baselines, files, prepare, reading
 from retcap.datasets import quic360
+from workflow_script import run_script
 
 INVISIBLE = ["", " ", "\u200b", "\u200d\ufeff", "\t \u2060", "\u3164", "None", "nan\u200b", "<NA>"]
 THERE = ["a.png", " b.png "]
@@ -95,3 +96,20 @@ def test_every_training_row_feeds_the_blind_row_or_is_set_aside(folder, lines):
     captions = baselines.blind(files.frame([asked], files.ITEMS), found.captions(), seed=0)
     assert captions["prompt"][0] == "training medoid"
     assert captions["raw"][0].strip()
+
+
+def test_a_torn_training_file_is_told_and_its_rows_are_kept(tmp_path):
+    """Half of it malformed: the blind row changes, so the log warns, the outcome counts, and the rows are written."""
+    good, torn = "a.png,sea,a wide sea with many waves is seen\n", 'a.png,sea,"x" y\n'
+    (tmp_path / "train.csv").write_text("url,query,annotation\n" + good * 3 + torn * 3)
+    item = {"item_id": "1", "image": "a.png", "image_key": "k", "query": "sea", "references": ["x"], "split": "test"}
+    files.write_items(tmp_path / "pairs.parquet", [item | {"rows": [2]}])
+    outputs = {"captions": "blind.parquet", "outcome": "blind.json", "quarantine": "blind_quarantine.jsonl"}
+    params = {"dataset": "quic360", "seed": 0, "columns": {}}
+    inputs = {"pairs": "pairs.parquet", "train": "train.csv"}
+    log = run_script(tmp_path, "caption_blind", inputs=inputs, outputs=outputs, params=params)
+    assert "WARNING retcap.captioning.reading: train.csv: 3 of 6 rows set aside (50.0%): 3 malformed_row; see" in log
+    facts = {"csv": "train.csv", "rows": 6, "rows_used": 3, "quarantined": {"malformed_row": 3}}
+    assert json.loads((tmp_path / "blind.json").read_text())["training"] == facts
+    rejected = [json.loads(line) for line in (tmp_path / "blind_quarantine.jsonl").read_text().split("\n")[:-1]]
+    assert [(one["line"], one["record"]) for one in rejected] == [(line, 'a.png,sea,"x" y') for line in (5, 6, 7)]

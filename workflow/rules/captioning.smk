@@ -252,7 +252,7 @@ rule clean_captions:
 
 rule count_caption_ngrams:
     input:
-        pairs="<results>/captioning/pairs.parquet",
+        rows="<results>/captioning/rows.parquet",
     output:
         frequencies="<results>/captioning/document_frequencies.json",
     log:
