@@ -187,6 +187,7 @@ rule caption_human:
     params:
         again=again("caption_human"),
         seed=lookup("seed", within=config),
+        draws=lookup("captioning/human_draws", within=config),
         code=code("caption_human"),
     message:
         "baseline human: references that are held out"
@@ -280,6 +281,7 @@ rule score_captions:
         captions="<results>/captioning/cleaned/{system}.parquet",
         outcome="<results>/captioning/captions/{system}.json",
         frequencies="<results>/captioning/document_frequencies.json",
+        human=human_captions(),
     output:
         metrics="<results>/captioning/{system}_metrics.json",
         scores="<results>/captioning/scores/{system}.parquet",

@@ -94,6 +94,11 @@ def caption_systems():
     return config["captioning"]["models"] + config["captioning"]["baselines"]
 
 
+def human_captions():
+    """Captions of the human baseline, which say what is held out where systems are compared with it; nothing without."""
+    return f"{RESULTS}/captioning/captions/human.parquet" if "human" in config["captioning"]["baselines"] else []
+
+
 def world_images(*paths):
     """The generated images that belong to the given CSV files, where those are generated."""
     generated = any(path and path.startswith("results/data/panorama_world/") for path in paths)

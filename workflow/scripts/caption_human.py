@@ -1,4 +1,4 @@
-"""A caption that a person wrote: one reference of each pair, held out of the references it is scored against."""
+"""Captions that people wrote: one reference of each pair, held out of the references it is scored against."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    captions = baselines.human(files.read_items(snakemake.input.pairs), seed=snakemake.params.seed)
+    pairs, params = files.read_items(snakemake.input.pairs), snakemake.params
+    captions = baselines.human(pairs, seed=params.seed, draws=params.draws)
     files.write_captions(run.out.captions, captions)
     files.write_json(run.out.outcome, outcome.baseline("human", {}))

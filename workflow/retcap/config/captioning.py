@@ -95,6 +95,9 @@ class Captioning(Section):
         0.01, "a model that failed on a larger share of the pairs that have a picture is not scored; 1: always scored"
     )
     baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
+    human_draws: Annotated[int, Field(ge=1, le=20)] = key(
+        5, "how often a reference is held out to be the human caption, another one each time; scores are means", "draws"
+    )
     metrics: list[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
