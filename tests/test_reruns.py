@@ -133,12 +133,9 @@ def rules_to_run(text: str) -> set[str]:
     return {line.split()[0] for line in table[1].splitlines()} - {"all", "total"}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workflow whose outputs all exist and count as made."""
-    folder = tmp_path_factory.mktemp("finished")
-    copy_workflow(folder)
-    for line in snakemake(folder, "--summary").splitlines():
+def finish(folder: Path, *options: str) -> Path:
+    """Make stand-ins for all outputs, and have them count as made."""
+    for line in snakemake(folder, "--summary", *options).splitlines():
         path = line.split("\t")[0]
         if not path.startswith("results/"):
             continue
@@ -148,8 +145,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.write_text("")
         else:
             target.mkdir(parents=True, exist_ok=True)
-    snakemake(folder, "--touch", "--forceall", "--quiet", "all")
+    snakemake(folder, "--touch", "--forceall", "--quiet", "all", *options)
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow whose outputs all exist and count as made."""
+    return finish(copy_workflow(tmp_path_factory.mktemp("finished")))
 
 
 def test_a_finished_run_has_nothing_to_do(finished: Path):

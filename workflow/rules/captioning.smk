@@ -135,6 +135,7 @@ rule caption:
         pairs="<results>/captioning/pairs.parquet",
         pack="<results>/captioning/pack",
         model=checkpoint_folder,
+        weights=captioner_weights,
     output:
         captions="<results>/captioning/captions/{captioner}.parquet",
         outcome="<results>/captioning/captions/{captioner}.json",

@@ -52,6 +52,12 @@ class System:
         return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
 
     @property
+    def unpublished(self) -> bool:
+        """Whether other weights ran than those that the model's name stands for: of a folder or another repository."""
+        published, own = self.record.get("architecture_of"), self.record.get("model_id")
+        return not self.tiny and None not in (published, own) and own != published
+
+    @property
     def tiny(self) -> bool:
         """Whether a small stand-in of the same architecture ran, not the published weights."""
         return self.record.get("checkpoint") == "tiny"

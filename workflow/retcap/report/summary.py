@@ -27,6 +27,8 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
         return [*sentences, f"{wording.plural(len(done), 'model')} finished, but {missing}."]
     if any(model.tiny for model in done):
         sentences.append("The models here are tiny checkpoints of the named architectures, not the published weights.")
+    if others := [f"{model.name} ({model.record['model_id']})" for model in done if model.unpublished]:
+        sentences.append(f"Not the published weights: {wording.listing(others)}.")
     sentences.append(_best(scored, section["items"]))
     sentences += _against_blind(scored[0], section["sight"]) + _against_human(scored[0], section["human"])
     rivals = _rivals(scored, (section["tests"] or {}).get("letters"))
