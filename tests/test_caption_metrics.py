@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retcap import plugins
-from retcap.captioning import frequencies, java, ngram_counts, ptb, scoring
+from retcap.captioning import frequencies, item_tables, java, ngram_counts, pairs, ptb, scoring
 from retcap.captioning.context import Context, Result
 
 WORDS = st.sampled_from(["a", "red", "blue", "bus", "cat", "on", "the", "road", "mat"])
@@ -472,10 +472,10 @@ def test_a_scored_system_has_the_promised_content():
         assert detail["reason"] is None
         assert detail["ci_low"] <= detail["value"] <= detail["ci_high"] + 1e-12
     assert found["details"]["rougeL"]["value"] == found["metrics"]["rougeL"]
-    table = scoring.item_table(scores)
+    table = item_tables.item_table(scores)
     assert table["item_id"].tolist() == ["1", "2", "3", "4"]
     assert table["rougeL"].tolist()[2:] == [0.0, 0.0]
-    values, statistic = scoring.table_and_statistic(table, "bleu4", "bleu")
+    values, statistic = item_tables.table_and_statistic(table, "bleu4", "bleu")
     assert float(statistic(values.sum(axis=0))) == pytest.approx(found["metrics"]["bleu4"])
 
 
@@ -487,17 +487,17 @@ def test_a_system_without_captions_has_the_same_content_with_nulls(tmp_path):
     for detail in found["details"].values():
         assert detail.keys() == scored["details"]["bleu4"].keys()
         assert (detail["value"], detail["n"], detail["reason"]) == (None, 4, "The weights are missing.")
-    scoring.empty_table().to_parquet(tmp_path / "scores.parquet")
+    item_tables.empty_table().to_parquet(tmp_path / "scores.parquet")
     assert list(pd.read_parquet(tmp_path / "scores.parquet")) == ["item_id", "image", "status"]
 
 
 def test_item_tables_survive_the_file(tmp_path):
-    table = scoring.item_table(score(ROWS)[0])
+    table = item_tables.item_table(score(ROWS)[0])
     table.to_parquet(tmp_path / "scores.parquet")
     again = pd.read_parquet(tmp_path / "scores.parquet")
     for key, metric in (("bleu4", "bleu"), ("cider", "cider")):
-        rows = scoring.table_and_statistic(again, key, metric)[0]
-        assert rows.tolist() == scoring.table_and_statistic(table, key, metric)[0].tolist()
+        rows = item_tables.table_and_statistic(again, key, metric)[0]
+        assert rows.tolist() == item_tables.table_and_statistic(table, key, metric)[0].tolist()
 
 
 def test_a_system_cannot_gain_by_staying_silent():
@@ -534,23 +534,22 @@ def test_every_signature_names_the_cleaning(monkeypatch):
     assert own["bleu4"] == "nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0|clean:1"
     assert own["rougeL"].endswith("|refs:best-p-best-r|clean:1")
     assert own["spice"].endswith("|clean:1"), "a value that could not be computed too"
-    monkeypatch.setattr(scoring, "CLEANER_VERSION", "2")
+    monkeypatch.setattr(pairs, "CLEANER_VERSION", "2")
     assert signatures(captions) == {key: f"{signature[:-1]}2" for key, signature in own.items()}
     assert all(text.endswith("|clean:no") for text in signatures(captions.drop(columns="cleaned")).values())
 
 
-def test_held_out_references_replace_the_own_ones_and_excluded_pairs_are_counted():
+def test_excluded_pairs_are_counted():
     items, captions = frame(ROWS[:3])
-    captions["references_override"] = [["A bus."], None, None]
     captions["status"] = ["ok", "ok", "excluded"]
-    pairs = scoring.align(items, captions)
-    assert pairs.references == [["A bus."], ["A cat sits on a mat."]]
-    assert (pairs.item_ids, pairs.excluded) == (["1", "2"], 1)
+    aligned = pairs.align(items, captions)
+    assert aligned.references == [["A red bus on the road.", "A bus."], ["A cat sits on a mat."]]
+    assert (aligned.item_ids, aligned.excluded) == (["1", "2"], 1)
 
 
 def test_captions_follow_the_order_of_the_items():
     items, captions = frame(ROWS[:3])
-    assert scoring.align(items, captions[::-1]) == scoring.align(items, captions)
+    assert pairs.align(items, captions[::-1]) == pairs.align(items, captions)
 
 
 @pytest.mark.parametrize(
@@ -565,7 +564,7 @@ def test_captions_follow_the_order_of_the_items():
 def test_captions_that_do_not_fit_are_refused(change, message):
     items, captions = frame(ROWS[:3])
     with pytest.raises(ValueError, match=message):
-        scoring.align(items, change(captions))
+        pairs.align(items, change(captions))
 
 
 def test_a_metric_that_breaks_costs_only_itself(monkeypatch, caplog):
@@ -599,7 +598,7 @@ def test_the_bootstrap_draws_images_not_pairs():
         pairs = scoring.Pairs([str(i) for i in range(len(items))], images, [], [], [], ["ok"] * len(items))
         result = Result(float(items.mean()), len(items), "x", items=items)
         scores = scoring.Scores(pairs, {"rougeL": result}, plugin_of={"rougeL": "rouge_l"})
-        interval = scoring.bootstrap(scores, rng=np.random.default_rng(0), draws=200)["rougeL"]
+        interval = item_tables.bootstrap(scores, rng=np.random.default_rng(0), draws=200)["rougeL"]
         return interval.high - interval.low
 
     assert width(10) == pytest.approx(width(1), rel=1e-9)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retcap.captioning import clean as module
+from retcap.captioning import whitespace
 from retcap.captioning.clean import clean, clean_captions, clean_reference
 
 
@@ -150,3 +151,9 @@ def test_clean_captions_sets_statuses_and_keeps_the_raw_text():
 
 def test_docstring_examples():
     assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(whitespace).failed == 0
+
+
+@given(st.text(max_size=8))
+def test_what_can_be_seen_is_never_cleaned_away_from_a_reference(text):
+    assert whitespace.is_blank(text) or clean_reference(text)

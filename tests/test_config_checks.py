@@ -116,6 +116,11 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
             "llava-1.5-7b.checkpoint: no checkpoint at `{home}/none`",
         ),
         (
+            "captioning: {columns: {image: url, query: url, annotation: url}}",
+            "captioning.columns: `url` is named for image and query and annotation. Each needs a column of its own.",
+        ),
+        ("captioning: {columns: {query: annotation}}", "captioning.columns: `annotation` is named for query and annot"),
+        (
             "retrieval: {retrievers: {ret2: {cell: {layer_strategy: auto}}}}",
             "cell.layer_strategy: is no key of the cell, so that it cannot stand in two places.",
         ),

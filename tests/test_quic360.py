@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from retcap import images
-from retcap.captioning import files, prepare
+from retcap.captioning import files, prepare, reading
 from retcap.datasets import quic360
 from retcap.datasets.quic360 import OutsideRoot, Row
 from retcap.records import Rejected
@@ -67,11 +67,15 @@ def test_line_numbers_survive_multi_line_captions_and_quotes(tmp_path):
     assert [(row.line, row.annotation) for row in rows] == [(2, 'two\nlines, and "quotes"'), (4, 'doesn"t'), (5, "x")]
 
 
-@pytest.mark.parametrize("cell", ["", "  ", "None", "NaN", "nan", " None ", "NULL", "<NA>"])
+@pytest.mark.parametrize("cell", ["", "  ", "None", "NaN", "nan", " None ", "NULL", "<NA>", "\u200b", "None\ufeff"])
 def test_missing_annotation_is_quarantined_but_its_row_stays(tmp_path, cell):
-    rows, rejected = read(write(tmp_path / "a.csv", f"url,query,annotation\na.jpg,trees,{cell}\n"))
-    assert rows == [Row(2, "a.jpg", "trees", None)]
-    assert [(r.line, r.reason) for r in rejected] == [(2, "empty_annotation")]
+    csv = write(tmp_path / "a.csv", f"url,query,annotation\na.jpg,trees,{cell}\na.jpg,trees,x\n")
+    found = reading.read(quic360, csv)
+    assert found.rows[0] == Row(2, "a.jpg", "trees", cell)
+    assert found.rows[0].caption is None
+    assert [(r.line, r.reason, r.detail) for r in found.rejected] == [
+        (2, "empty_annotation", f"the cell holds {cell!r}")
+    ]
 
 
 @pytest.mark.parametrize("caption", ["None of them is there", "nano", "none", "Nan sits on a bench", "0"])
@@ -82,23 +86,24 @@ def test_captions_that_only_look_missing_are_kept(tmp_path, caption):
 
 
 def test_rows_without_url_or_query_and_with_too_many_cells(tmp_path):
-    text = "url,query,annotation\n,trees,x\na.jpg, ,x\na.jpg\na.jpg,sea,red, white and blue\na.jpg,sea\nb.jpg,sea,x\n"
-    rows, rejected = read(write(tmp_path / "a.csv", text))
+    text = "url,query,annotation\n,trees,x\na.jpg, ,x\na.jpg\na.jpg,sea,red, white and blue\n,,\na.jpg,\u200b,x\n"
+    rows, rejected = read(write(tmp_path / "a.csv", text + "b.jpg,sea,x\n"))
     assert [(r.line, r.reason) for r in rejected] == [
         (2, "missing_url"),
         (3, "missing_query"),
         (4, "missing_query"),
         (5, "malformed_row"),
-        (6, "empty_annotation"),
+        (6, "missing_url"),
+        (7, "missing_query"),
     ]
-    assert [row.line for row in rows] == [6, 7]
+    assert [row.line for row in rows] == [8]
     assert rejected[3].record == "a.jpg,sea,red, white and blue"
 
 
 def test_a_bad_quote_costs_one_row_and_an_open_quote_stops_with_its_line(tmp_path):
     text = 'url,query,annotation\na.jpg,sea,"x" y\nb.jpg,sea,z\n'
     rows, rejected = read(write(tmp_path / "a.csv", text))
-    assert [(r.line, r.reason) for r in rejected] == [(2, "malformed_row")]
+    assert [(r.line, r.reason, r.record) for r in rejected] == [(2, "malformed_row", 'a.jpg,sea,"x" y')]
     assert [row.line for row in rows] == [3]
     with pytest.raises(ValueError, match=r"a\.csv, line 3: a quote is opened here and never closed"):
         read(write(tmp_path / "a.csv", 'url,query,annotation\na.jpg,sea,x\nb.jpg,sea,"open\nc.jpg,sea,x\n'))
@@ -135,11 +140,72 @@ def test_errors_for_missing_empty_and_badly_encoded_files(tmp_path):
         read(write(tmp_path / "a.csv", "url,query,annotation\n\n"))
     with pytest.raises(ValueError, match=r"a\.csv, line 3: byte 0xe9 is not UTF-8.*iconv"):
         read(write(tmp_path / "a.csv", "url,query,annotation\na,sea,x\nb,sea,café\n", "latin-1"))
+    with pytest.raises(ValueError, match=r"the header cannot be read \(.*\)\. Check the quotes in its first line"):
+        read(write(tmp_path / "a.csv", '"url"x,query,annotation\na,sea,x\n'))
+    with pytest.raises(ValueError, match="is empty"):
+        read(write(tmp_path / "a.csv", ",,\n,,\n"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("utf-16", "UTF-16"), ("utf-32", "UTF-32"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")],
+)
+def test_other_unicode_encodings_get_their_own_advice(tmp_path, encoding, named):
+    path = write(tmp_path / "a.csv", "url,query,annotation\na.jpg,sea,x\n", encoding)
+    with pytest.raises(ValueError, match=rf"a\.csv is {named}, not UTF-8\. .*`iconv -f {named} -t UTF-8`"):
+        read(path)
+
+
+def test_a_cell_that_is_too_long_is_told_from_an_open_quote(tmp_path):
+    """Python's csv module stops at 131,072 characters, which looked like a quote that is never closed."""
+    long, longest = "word " * 30_000, "w" * quic360.LONGEST_CELL
+    text = f'url,query,annotation\na.jpg,sea,"{long}"\nb.jpg,sea,{longest}\nc.jpg,sea,x\n'
+    rows, rejected = read(write(tmp_path / "a.csv", text))
+    assert [row.url for row in rows] == ["b.jpg", "c.jpg"]
+    [found] = rejected
+    assert (found.line, found.reason, len(found.record)) == (2, "cell_too_long", quic360.SHOWN)
+    assert found.detail == "the annotation has 150000 characters, more than 131072: is a closing quote missing?"
+
+
+def test_a_doubled_column_is_refused_where_it_is_used(tmp_path):
+    path = write(tmp_path / "a.csv", "url,query,annotation,annotation,note,note\na.jpg,sea,x,y,1,2\n")
+    with pytest.raises(ValueError, match=r"has 2 columns `annotation`; which of them is meant\? Rename all but one"):
+        read(path)
+    with pytest.raises(ValueError, match=r"has 2 columns `note`.*`captioning\.columns\.query`"):
+        read(path, query="note", annotation="url", image="query")
+    path = write(tmp_path / "a.csv", "url,query,annotation,note,note\na.jpg,sea,x,1,2\n")
+    assert read(path)[0] == [Row(2, "a.jpg", "sea", "x")]  # the other columns are nobody's business
+
+
+def test_a_column_serves_one_purpose(tmp_path):
+    path = write(tmp_path / "a.csv", "url,query,annotation\na.jpg,sea,x\n")
+    with pytest.raises(ValueError, match=r"names the column `url` for image and query and annotation"):
+        read(path, query="url", annotation="url")
 
 
 def test_captions_gives_query_and_caption(tmp_path):
     path = write(tmp_path / "a.csv", "url,query,annotation\na,sea,x\na,sea,\nb,sky,y\n")
-    assert list(quic360.captions(path)) == [("sea", "x"), ("sky", "y")]
+    found = reading.read(quic360, path)
+    assert found.captions() == [("sea", "x"), ("sky", "y")]
+    assert found.facts() == {"csv": "a.csv", "rows": 3, "rows_used": 2, "quarantined": {"empty_annotation": 1}}
+
+
+def test_training_captions_without_a_usable_row_are_an_error(tmp_path):
+    path = write(tmp_path / "a.csv", "url,query,annotation\na,sea,\n,sea,x\n")
+    with pytest.raises(
+        ValueError, match=r"none of its 2 rows can be used: \{'empty_annotation': 1, 'missing_url': 1\}"
+    ):
+        reading.training(quic360, path, {})
+
+
+def test_rows_set_aside_are_warned_about_from_one_percent_on(tmp_path, caplog):
+    good = "a.jpg,sea,x\n"
+    for bad, warned in ((1, False), (2, True)):
+        caplog.clear()
+        path = write(tmp_path / "a.csv", "url,query,annotation\n" + good * (100 - bad) + "a.jpg,sea,\n" * bad)
+        reading.training(quic360, path, {})
+        assert (path.name in caplog.text) == warned
+    assert "a.csv: 2 of 100 rows set aside (2.0%): 2 empty_annotation; see blind_quarantine.jsonl" in caplog.text
 
 
 # --- finding images ---
@@ -209,16 +275,16 @@ def test_prepare_groups_rows_to_pairs(small, tmp_path):
     assert [(r["line"], r["reason"]) for r in quarantine(out)] == [
         (4, "empty_annotation"),
         (5, "empty_annotation"),
-        (8, "empty_annotation"),
-        (11, "missing_url"),
-        (5, "no_reference"),
         (7, "image_missing"),
-        (8, "image_missing"),
+        (8, "empty_annotation"),
         (9, "image_not_local"),
         (10, "image_outside_root"),
+        (11, "missing_url"),
     ]
     assert coverage == json.loads(out.coverage.read_text())
-    expected = {"csv": "test.csv", "dataset": "quic360", "split": "valid", "rows": 11, "rows_kept": 5}
+    expected = {"csv": "test.csv", "dataset": "quic360", "split": "valid", "rows": 11}
+    expected |= {"rows_kept": 4, "rows_quarantined": 7}
+    expected |= {"pairs_lost": {"image_missing": 1, "image_not_local": 1, "image_outside_root": 1, "no_reference": 1}}
     expected |= {"images": 5, "images_there": 2, "pairs": 6, "pairs_kept": 2, "references": 4, "duplicate_rows": 0}
     expected |= {"references_per_pair": {"2": 2}, "single_reference_share": 0.0}
     expected |= {"images_lost": {"image_missing": 1, "image_not_local": 1, "image_outside_root": 1}}
@@ -238,7 +304,8 @@ def test_prepare_without_required_images_keeps_the_pairs(small, tmp_path):
     assert list(items["image"]) == ["b.png", "a.png", "gone.png", "https://e.org/far.png", "../out.png"]
     assert [key is None for key in items["image_key"]] == [False, False, True, True, True]
     assert coverage["images_lost"] == {"image_missing": 1, "image_not_local": 1, "image_outside_root": 1}
-    assert set(coverage["quarantined"]) == {"empty_annotation", "missing_url", "no_reference"}
+    assert set(coverage["quarantined"]) == {"empty_annotation", "missing_url"}
+    assert coverage["pairs_lost"] == {"no_reference": 1}
 
 
 def test_manifest_names_the_scored_set_and_nothing_else(small, tmp_path):
@@ -272,7 +339,10 @@ def test_no_image_at_all_is_an_error_with_the_remedy(tmp_path):
 def test_no_pair_left_is_an_error(tmp_path):
     csv = write(tmp_path / "test.csv", "url,query,annotation\na.png,sea,None\n")
     picture(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"none of 1 pairs can be used: \{'empty_annotation': 1, 'no_reference': 1\}"):
+    with pytest.raises(ValueError, match=r"none of its 1 rows can be used: \{'empty_annotation': 1\}"):
+        prepare.prepare(csv, outputs(tmp_path))
+    csv = write(tmp_path / "test.csv", "url,query,annotation\na.png,sea,None\nb.png,sea,x\n")
+    with pytest.raises(ValueError, match=r"none of 2 pairs can be used\. Rows set aside: \{.*'image_missing': 1\}"):
         prepare.prepare(csv, outputs(tmp_path))
 
 

@@ -23,7 +23,7 @@ SCORED = PAGE | {"score_captions", "summarise_captioning"}
 CLEANED = SCORED | {"clean_captions"}
 MODELS = CLEANED | {"caption"}
 TINY = MODELS | {"train_tiny_captioner"}
-PAIRS = CLEANED | {"prepare_captions", "caption", "caption_baseline", "count_caption_ngrams"}
+PAIRS = CLEANED | {"prepare_captions", "caption", "caption_human", "caption_blind", "count_caption_ngrams"}
 WORLD = PAIRS | TINY | {"build_panorama_world", "prepare_training_captions"}
 
 SCORED_R = PAGE | {"score_retrieval", "summarise_retrieval"}
@@ -39,7 +39,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
     "report={examples: 3}": PAGE,
     "device=cuda": PAGE,
-    "seed=1": CLEANED | TINY | {"caption_baseline"} | CLIP | READ,
+    "seed=1": CLEANED | TINY | {"caption_human", "caption_blind"} | CLIP | READ,
     "m2kr_world={seed: 5}": CLIP | READ | {"build_m2kr_world"},
     "retrieval={k: [1, 5]}": SCORED_R,
     "retrieval={bootstrap_draws: 500}": SCORED_R,
@@ -69,6 +69,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={human_draws: 3}": CLEANED | {"caption_human"},
+    "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
     "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
@@ -131,12 +133,9 @@ def rules_to_run(text: str) -> set[str]:
     return {line.split()[0] for line in table[1].splitlines()} - {"all", "total"}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the workflow whose outputs all exist and count as made."""
-    folder = tmp_path_factory.mktemp("finished")
-    copy_workflow(folder)
-    for line in snakemake(folder, "--summary").splitlines():
+def finish(folder: Path, *options: str) -> Path:
+    """Make stand-ins for all outputs, and have them count as made."""
+    for line in snakemake(folder, "--summary", *options).splitlines():
         path = line.split("\t")[0]
         if not path.startswith("results/"):
             continue
@@ -146,8 +145,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.write_text("")
         else:
             target.mkdir(parents=True, exist_ok=True)
-    snakemake(folder, "--touch", "--forceall", "--quiet", "all")
+    snakemake(folder, "--touch", "--forceall", "--quiet", "all", *options)
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the workflow whose outputs all exist and count as made."""
+    return finish(copy_workflow(tmp_path_factory.mktemp("finished")))
 
 
 def test_a_finished_run_has_nothing_to_do(finished: Path):

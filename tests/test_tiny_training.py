@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tiny_captioners
-from retcap.captioning import folding, generate, train_tiny
+from retcap.captioning import folding, generate, policies, train_tiny
 
 pytest_plugins = ["tiny_captioners"]
 
@@ -22,6 +22,35 @@ def test_training_lowers_the_loss_and_repeats_exactly(tmp_path):
     assert results[0][-1][1] < results[0][0][1] / 2
     weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("first", "second")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("policy", policies.POLICIES)
+def test_the_policy_of_the_training_stays_out_of_the_checkpoint(name, policy, one_thread, tmp_path):
+    """A tiny LLaVA trained under `squash` squashed under `native` too, and the report said "centre crop"."""
+    plugin = tiny_captioners.build(name, tmp_path / "built")
+    pack, rows = tiny_captioners.blocks()
+    train_tiny.train_tiny(
+        plugin, tmp_path / "built", rows, pack, out=tmp_path / "trained", steps=1, batch_size=2, policy=policy
+    )
+    of_the_model = {"config.json", "generation_config.json", "model.safetensors"}
+    built, trained = (
+        {
+            path.name: path.read_bytes()
+            for path in sorted((tmp_path / folder).iterdir())
+            if path.name not in of_the_model
+        }
+        for folder in ("built", "trained")
+    )
+    assert {"processor_config.json", "tokenizer.json"} <= set(built)
+    assert trained == built
+    image = np.random.default_rng(5).integers(0, 256, (96, 192, 3), dtype=np.uint8)
+    for later in policies.POLICIES:
+        seen = [
+            tiny_captioners.load(name, tmp_path / folder, policy=later).encode("left", image, "key")["pixel_values"]
+            for folder in ("built", "trained")
+        ]
+        assert torch.equal(*seen), later
 
 
 def test_the_loss_sees_answers_alone(captioner, world):

@@ -6,17 +6,30 @@ Each such case is a `BadImage` with a short reason, never a crash.
 
 import contextlib
 import io
+import os
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from retcap.allowance import Allowance
+from retcap.depth import UnknownScale, to_8_bits
 
 # Largest panorama accepted. QuIC-360 has up to 6k x 3k = 18 Mpx; 24k x 12k is the largest that consumer cameras stitch.
 # Pillow's own limit (89 Mpx, error at twice that) would refuse it; no limit at all would let one file fill the memory.
 MAX_SOURCE_PX = 300_000_000
+MAX_FILE_BYTES = 1_000_000_000  # a 24k x 12k JPEG of the best quality has a fifth of it
 JPEG_QUALITY = 95
+# What decoding holds per pixel at its worst moment (measured: 10.0 for a progressive JPEG, which keeps its coefficients
+# beside the pixels; 8.4 with transparency, 4.4 for a plain JPEG, 3.4 for 16-bit grey).
+BYTES_PER_PX = 10
+MEMORY = Allowance(2_500_000_000)  # of all threads: small pictures side by side, the largest alone; rules ask for 4 GB
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object in a message: another one in every run
+SCALED_AS_THEY_ARE = ("RGB", "L")  # grey scaled before it becomes RGB gives the same pixels in a fourth of the memory
 
 
 class BadImage(ValueError):
@@ -67,20 +80,36 @@ class Resize:
 
 
 def file_bytes(file: Path) -> bytes:
-    """The file's bytes. BadImage: image_missing, image_unreadable."""
+    """The file's bytes. BadImage: image_missing, image_unreadable, image_too_large."""
     try:
-        return Path(file).read_bytes()
+        # Without O_NONBLOCK, opening a named pipe waits for somebody to write into it, and no signal ends the wait.
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            state = os.fstat(opened.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise BadImage("image_unreadable", f"{file} is {_kind(state.st_mode)}, not a file")
+            if state.st_size > MAX_FILE_BYTES:
+                raise BadImage("image_too_large", f"{file}: {state.st_size} bytes, more than {MAX_FILE_BYTES}")
+            return opened.read()
     except (FileNotFoundError, NotADirectoryError):
         raise BadImage("image_missing", f"no file {file}") from None
-    except (OSError, ValueError) as error:  # no permission, a folder, a name with a null byte
+    except IsADirectoryError:
+        raise BadImage("image_unreadable", f"{file} is a folder, not a file") from None
+    except BadImage:
+        raise
+    except (OSError, ValueError) as error:  # no permission, a socket, a name with a null byte
         raise BadImage("image_unreadable", f"{file}: {error}") from error
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
+    return next((name for is_one, name in kinds.items() if is_one(mode)), "a device")
 
 
 def decode(data: bytes, resize: Resize) -> tuple[np.ndarray, tuple[int, int]]:
     """(uint8 RGB, height x width x 3) and the (height, width) of the source, both after its EXIF orientation.
 
-    Transparency is dropped without a background, as the models' own processors do. BadImage: image_too_large, or
-    image_broken.
+    Transparency is dropped without a background, as the models' own processors do. BadImage: image_too_large,
+    image_unknown_scale (nothing says which value is white), image_broken. The same bytes always give the same detail.
     """
     try:
         with _open(data) as image:
@@ -90,18 +119,24 @@ def decode(data: bytes, resize: Resize) -> tuple[np.ndarray, tuple[int, int]]:
             if resize.shrink_on_load and image.format == "JPEG":
                 enough = 2 * (max if resize.mode == "squash" else min)(resize.scaled(width, height))
                 image.draft("RGB", (enough, enough))  # a square, since the orientation is not known yet
-            image.load()
-            loaded = image.size  # a fraction of the source after draft
-            _turn_upright(image)
-            if image.size != loaded:
-                width, height = height, width
-            return _resized(_rgb(image), resize, resize.scaled(width, height)), (height, width)
+            with MEMORY.of(BYTES_PER_PX * image.width * image.height):
+                image.load()
+                loaded = image.size  # a fraction of the source after draft
+                _turn_upright(image)
+                if image.size != loaded:
+                    width, height = height, width
+                return _resized(to_8_bits(image), resize, resize.scaled(width, height)), (height, width)
     except (BadImage, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # Pillow refuses far above the limit before it tells the size
         raise BadImage("image_too_large", str(error)) from error
+    except UnknownScale as error:
+        raise BadImage("image_unknown_scale", str(error)) from error
+    except UnidentifiedImageError as error:  # its message holds the address of an object
+        begins = f"begins with the bytes {data[:8].hex(' ')}" if data else "is empty"
+        raise BadImage("image_broken", f"no picture in a format that is known; the file {begins}") from error
     except Exception as error:  # decoders meet hostile bytes: OSError, SyntaxError, struct.error, zlib.error, ...
-        raise BadImage("image_broken", f"{type(error).__name__}: {error}") from error
+        raise BadImage("image_broken", f"{type(error).__name__}: {ADDRESS.sub('', str(error))}") from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -115,21 +150,15 @@ def _turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow's own conversion would clip nearly all to white
-        values = np.asarray(image, dtype=np.float32)
-        scale = 255 / 65_535 if values.max(initial=0) > 255 else 1.0
-        image = Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")  # convert would copy
-
-
 def _resized(image: Image.Image, resize: Resize, scaled: tuple[int, int]) -> np.ndarray:
+    if image.mode not in SCALED_AS_THEY_ARE:
+        image = image.convert("RGB")
     if image.size != scaled:
         image = image.resize(scaled, Image.Resampling.BICUBIC)
     if resize.mode == "cover":
         left, top = round((image.width - resize.width) / 2), round((image.height - resize.height) / 2)
         image = image.crop((left, top, left + resize.width, top + resize.height))
-    return np.asarray(image)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def encode(image: np.ndarray, encoding: str) -> bytes:

@@ -3,7 +3,6 @@
 
 wildcard_constraints:
     captioner="|".join(map(re.escape, config["captioning"]["models"])) or "none",
-    baseline="|".join(config["captioning"]["baselines"]) or "none",
     system="|".join(map(re.escape, caption_systems())),
 
 
@@ -136,6 +135,7 @@ rule caption:
         pairs="<results>/captioning/pairs.parquet",
         pack="<results>/captioning/pack",
         model=checkpoint_folder,
+        weights=captioner_weights,
     output:
         captions="<results>/captioning/captions/{captioner}.parquet",
         outcome="<results>/captioning/captions/{captioner}.json",
@@ -169,15 +169,14 @@ rule caption:
         "../scripts/caption.py"
 
 
-rule caption_baseline:
+rule caption_human:
     input:
         pairs="<results>/captioning/pairs.parquet",
-        train=lambda wildcards: (config["captioning"]["train_csv"] or []) if wildcards.baseline == "blind" else [],
     output:
-        captions="<results>/captioning/captions/{baseline}.parquet",
-        outcome="<results>/captioning/captions/{baseline}.json",
+        captions="<results>/captioning/captions/human.parquet",
+        outcome="<results>/captioning/captions/human.json",
     log:
-        "<logs>/caption_baseline/{baseline}.log",
+        "<logs>/caption_human.log",
     retries: ALONE
     conda:
         "../../envs/data.yaml"
@@ -187,16 +186,44 @@ rule caption_baseline:
         mem_mb=memory(2000),
         runtime=20,
     params:
-        again=again("caption_baseline"),
-        baseline=lambda wildcards: wildcards.baseline,
+        again=again("caption_human"),
+        seed=lookup("seed", within=config),
+        draws=lookup("captioning/human_draws", within=config),
+        code=code("caption_human"),
+    message:
+        "baseline human: references that are held out"
+    script:
+        "../scripts/caption_human.py"
+
+
+rule caption_blind:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        train=config["captioning"]["train_csv"] or [],
+    output:
+        captions="<results>/captioning/captions/blind.parquet",
+        outcome="<results>/captioning/captions/blind.json",
+        quarantine="<results>/captioning/captions/blind_quarantine.jsonl",
+    log:
+        "<logs>/caption_blind.log",
+    retries: ALONE
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        attempt=attempt,
+        mem_mb=memory(2000),
+        runtime=20,
+    params:
+        again=again("caption_blind"),
         dataset=lookup("captioning/dataset", within=config),
         columns=lookup("captioning/columns", within=config),
         seed=lookup("seed", within=config),
-        code=code("caption_baseline", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+        code=code("caption_blind", *plugin_files("datasets", [config["captioning"]["dataset"]])),
     message:
-        "baseline {wildcards.baseline}"
+        "baseline blind: one fixed caption per query"
     script:
-        "../scripts/caption_baseline.py"
+        "../scripts/caption_blind.py"
 
 
 rule clean_captions:
@@ -227,7 +254,7 @@ rule clean_captions:
 
 rule count_caption_ngrams:
     input:
-        pairs="<results>/captioning/pairs.parquet",
+        rows="<results>/captioning/rows.parquet",
     output:
         frequencies="<results>/captioning/document_frequencies.json",
     log:
@@ -255,6 +282,7 @@ rule score_captions:
         captions="<results>/captioning/cleaned/{system}.parquet",
         outcome="<results>/captioning/captions/{system}.json",
         frequencies="<results>/captioning/document_frequencies.json",
+        human=human_captions(),
     output:
         metrics="<results>/captioning/{system}_metrics.json",
         scores="<results>/captioning/scores/{system}.parquet",

@@ -89,9 +89,32 @@ def checkpoint_folder(wildcards):
     return f"{RESULTS}/models/{wildcards.captioner}" if tiny else []
 
 
+def own_weights(source):
+    """Files of a checkpoint folder of the user's own, nothing for a hub id or a checkpoint that a rule makes.
+
+    Snakemake judges a folder by its own time, which changes with a new file in it but not with one written over.
+    """
+    folder = Path(source)
+    if source in ("tiny", "hub") or not folder.is_dir():
+        return []
+    return sorted(
+        str(file) for file in folder.iterdir() if file.is_file() and file.suffix != ".md" and file.name[0] != "."
+    )
+
+
+def captioner_weights(wildcards):
+    """Files of a captioner's own checkpoint folder."""
+    return own_weights(captioner_option("checkpoint")(wildcards))
+
+
 def caption_systems():
     """Names of all systems that are scored: models, then baselines."""
     return config["captioning"]["models"] + config["captioning"]["baselines"]
+
+
+def human_captions():
+    """Captions of the human baseline, which say what is held out where systems are compared with it; nothing without."""
+    return f"{RESULTS}/captioning/captions/human.parquet" if "human" in config["captioning"]["baselines"] else []
 
 
 def world_images(*paths):
@@ -131,6 +154,11 @@ def backbone_folder(name):
     return source if Path(source).is_dir() else []
 
 
+def backbone_weights(name):
+    """Files of a backbone's own checkpoint folder."""
+    return own_weights(backbone(name)["checkpoint"])
+
+
 def retriever(wildcards):
     """Settings of a retriever."""
     return config["retrieval"]["retrievers"][wildcards.retriever]
@@ -166,6 +194,12 @@ def encoder_folder(wildcards):
     if wildcards.encoder.startswith("zero_shot-"):
         return backbone_folder(wildcards.encoder.removeprefix("zero_shot-"))
     return f"{RESULTS}/models/{wildcards.encoder}"
+
+
+def encoder_weights(wildcards):
+    """Files of the own checkpoint folder that a zero-shot system is; nothing for the others."""
+    zero_shot = wildcards.encoder.startswith("zero_shot-")
+    return backbone_weights(wildcards.encoder.removeprefix("zero_shot-")) if zero_shot else []
 
 
 def encoder_gpus(wildcards):

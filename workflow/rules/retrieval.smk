@@ -189,6 +189,7 @@ rule pretrain_tiny_clip:
 rule build_retriever:
     input:
         backbone=lambda wildcards: backbone_folder(retriever(wildcards)["backbone"]),
+        weights=lambda wildcards: backbone_weights(retriever(wildcards)["backbone"]),
     output:
         model=directory("<results>/models/untrained-{retriever}"),
         parameters="<results>/retrieval/parameters/{retriever}.json",
@@ -260,6 +261,7 @@ rule train_retriever:
 rule embed_retrieval:
     input:
         model=encoder_folder,
+        weights=encoder_weights,
         data="<results>/retrieval/data/{dataset}",
         pack="<results>/retrieval/pack/{dataset}",
     output:

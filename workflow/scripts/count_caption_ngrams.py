@@ -1,4 +1,4 @@
-"""Count in how many pairs' references each n-gram occurs: the idf of CIDEr, frozen on the whole split."""
+"""Count in how many pairs' references each n-gram occurs, pictures or not: the idf of CIDEr, frozen on the split."""
 
 from typing import TYPE_CHECKING
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run, Context() as context:
-    references = list(files.read_items(snakemake.input.pairs)["references"])
+    references = frequencies.documents(files.read_rows(snakemake.input.rows).to_dict("records"))
     frequencies.write(frequencies.build(references, context), run.out.frequencies)

@@ -4,7 +4,6 @@ On QuIC-360 one fixed caption per query, which never sees the image, beats a hel
 Scores of a model mean little without these two. Both are captions.parquet records, so that the same code scores them.
 """
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from retcap.captioning import files
+from retcap.captioning import files, held_out
 from retcap.captioning.clean import clean_reference
 
 CANDIDATES = 200  # training captions per query that the medoid is chosen from (as in the published blind row)
@@ -21,22 +20,22 @@ POOL = 1000  # captions per query compared at all when the split is its own sour
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-def human(items: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """One reference per pair, drawn at random, as the caption; the others are what it is scored against.
+def human(items: pd.DataFrame, *, seed: int, draws: int) -> pd.DataFrame:
+    """One reference per pair as the caption, in each of the draws another one; the rest is what it is scored against.
 
-    The draw depends on seed and item_id alone, so a pair gets the same one in every subset of the data set.
+    `raw` is the reference of the first draw, to be looked at; `held_out` has the places of all (`held_out.places`).
     A pair with a single reference has none left to be scored against: status `excluded`, reason `single_reference`. It
     is left out of the human row (and counted), while the models are scored on it.
     """
     records = []
     for item in items.to_dict("records"):
-        references = list(item["references"])
+        references = item["references"]
         if len(references) < 2:
             records.append(_record(item["item_id"], "", "held-out reference", reason="single_reference"))
             continue
-        place = _order(seed, item["item_id"]) % len(references)
-        said = references.pop(place)
-        records.append(_record(item["item_id"], said, "held-out reference") | {"references_override": references})
+        places = held_out.places(seed, item["item_id"], len(references), draws)
+        said = _record(item["item_id"], references[places[0]], "held-out reference")
+        records.append(said | {"held_out": places})
     return files.frame(records)
 
 
@@ -70,7 +69,7 @@ def _record(item_id: str, raw: str, prompt: str, reason: str | None = None) -> d
         "reason": reason,
         "seconds": 0.0,
         "tokens": len(raw.split()),
-        "references_override": None,
+        "held_out": None,
         "prompt": prompt,
     }
 
@@ -111,11 +110,7 @@ def _sample(captions: Iterable[str], seed: int, count: int) -> list[str]:
     """Up to `count` captions, drawn by seed whatever their order; those of usual length if there are any."""
     chosen = sorted(captions)
     usual = [caption for caption in chosen if len(caption.split()) in LENGTHS]
-    return sorted(usual or chosen, key=lambda caption: _order(seed, caption))[:count]
-
-
-def _order(seed: int, text: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{text}".encode()).digest()[:8], "big")
+    return sorted(usual or chosen, key=lambda caption: held_out.order(seed, caption))[:count]
 
 
 class _OtherImages:

@@ -18,9 +18,10 @@ import re
 
 import pandas as pd
 
+from retcap.captioning.whitespace import collapse
+
 CLEANER_VERSION = "1"  # part of the metric signature: raise it with every change of a result
 
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u2060\ufeff]+")  # also zero-width blanks and the byte order mark
 _PLAIN_TOKENS = (
     "s|/s|pad|unk|bos|eos|cls|sep|mask|image|/image|img|/img|IMG_CONTEXT|video|start_of_image|end_of_image"
     r"|image_soft_token|vision_start|vision_end|image_pad|start_of_turn|end_of_turn|end_of_utterance|extra_id_\d+"
@@ -59,11 +60,6 @@ def clean(text: object) -> str:
 def clean_reference(text: object) -> str:
     """A human reference with whitespace collapsed and nothing else touched: people do write "shop Assistant: ..."."""
     return "" if _is_missing(text) else collapse(str(text))
-
-
-def collapse(text: str) -> str:
-    """Runs of whitespace and control characters as one blank, ends trimmed."""
-    return _BLANKS.sub(" ", text).strip()
 
 
 def _is_missing(text: object) -> bool:

@@ -41,7 +41,7 @@ CAPTIONS = pa.schema(
         ("reason", TEXT),
         ("seconds", pa.float64()),
         ("tokens", pa.int64()),
-        ("references_override", TEXTS),  # only the human baseline: the references without the one that it says
+        ("held_out", pa.list_(pa.int64())),  # only the human baseline: place of the reference that it says, per draw
         ("prompt", TEXT),
     ]
 )

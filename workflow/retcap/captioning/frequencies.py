@@ -2,18 +2,21 @@
 
 CIDEr weighs an n-gram by how few documents contain it. A document is the set of references of one (image, query) pair.
 Taken from the references of the run, as pycocoevalcap does, the same caption scores differently in a subset and in
-the full split; taken from this file, any two subsets agree item by item. The hash goes into CIDEr's signature.
+the full split; taken from this file, any two subsets agree item by item. So pairs whose picture is gone count too: two
+copies of a data set with other surviving pictures score the same caption alike. The hash goes into CIDEr's signature.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from retcap.captioning.context import Context
 from retcap.captioning.ptb import VERSION
+from retcap.captioning.whitespace import collapse
 
 ORDERS = 4  # n-grams of 1 to 4 tokens (Vedantam et al. 2015, section 3)
 
@@ -36,6 +39,15 @@ def ngrams(tokens: Sequence[str], n: int) -> list[str]:
     ['a red', 'red bus']
     """
     return [" ".join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def documents(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """The references of every pair of a split, from the rows of its CSV (image, query, reference or None)."""
+    pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        if row["reference"] is not None:
+            pairs[row["image"], row["query"]].append(collapse(row["reference"]))
+    return list(pairs.values())
 
 
 def build(references: Iterable[Sequence[str]], context: Context) -> DocumentFrequencies:

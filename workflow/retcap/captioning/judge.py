@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from retcap.captioning import failed_pairs, files, frequencies, outcome, scoring
+from retcap.captioning import failed_pairs, files, frequencies, held_out, item_tables, outcome, scoring
 from retcap.captioning.context import Context
 
 Job = tuple[str, dict[str, str]]  # rule and wildcards
@@ -21,10 +21,10 @@ class Judged(NamedTuple):
 
 
 def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Judged:
-    """`found`: paths of pairs, captions, outcome and frequencies; `failed`: the failures among them, by path.
+    """`found`: paths of pairs, captions, outcome, frequencies, human; `failed`: the failures among them, by path.
 
     A system without captions is not scored, nor a model that failed on too many pairs. Without frequencies there is no
-    CIDEr. All of this is in the result.
+    CIDEr, without a human baseline nothing is held out. All of this is in the result.
     """
     pairs = files.read_items(found.pairs)
     if lost := [failed[path] for path in (found.outcome, found.captions) if path in failed]:
@@ -35,15 +35,17 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
         return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+    human = found.get("human")
+    held = held_out.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
     with Context(idf) as context:
-        scores = scoring.score_captions(pairs, captions, params.metrics, context)
+        scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
     again: list[tuple[str, Job | None]] = [(missing[0], None)] if missing else []
-    return Judged(about | result, scoring.item_table(scores), again)
+    return Judged(about | result, item_tables.item_table(scores), again)
 
 
 def _not_scored(system: str, pairs: int, reason: str) -> Judged:
-    return Judged(outcome.failed(system, reason) | scoring.not_scored(pairs, reason), scoring.empty_table(), [])
+    return Judged(outcome.failed(system, reason) | scoring.not_scored(pairs, reason), item_tables.empty_table(), [])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
+from retcap.captioning.weights import Weights, content_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,7 @@ class Captioner:
     processor: Any
     policy: str
     prompt_set: str
-    source: str  # folder or hub id
-    revision: str  # "local" for a folder
+    weights: Weights
     prepare: Callable[[np.ndarray], np.ndarray]
     images_remembered: int = IMAGES_REMEMBERED
     remembered_as: torch.dtype = torch.float32
@@ -62,12 +62,13 @@ class Captioner:
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 
-    def description(self) -> dict[str, str]:
+    def description(self) -> dict[str, str | None]:
         """What the captions are made with, for records and reports."""
         return {
             "captioner": self.plugin.CARD.name,
-            "source": self.source,
-            "revision": self.revision,
+            "source": self.weights.source,
+            "revision": self.weights.revision,
+            "sha256": self.weights.sha256,
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "policy": self.policy,
@@ -212,6 +213,7 @@ def load(
     common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": remote_code}
     if not local:  # the card's revision says nothing about another repository
         common["revision"] = revision or (card.revision if place == card.model_id else "main")
+    content = content_sha256(place) if local else None  # before they are read: a file may be written over meanwhile
     precision = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
     processor = AutoProcessor.from_pretrained(place, **common)
     if torch.device(device).type != "cpu":
@@ -219,14 +221,15 @@ def load(
     model = AutoModelForImageTextToText.from_pretrained(
         place, dtype=getattr(torch, precision), use_safetensors=True, **common
     )
-    logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, place, device, precision, policy, prompt_set)
+    commit = None if local else str(getattr(model.config, "_commit_hash", None) or common["revision"])
+    weights = Weights(place, commit, content)
+    logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, weights, device, precision, policy, prompt_set)
     return Captioner(
         plugin=plugin,
         model=model.eval(),
         processor=processor,
         policy=policy,
         prompt_set=prompt_set,
-        source=place,
-        revision="local" if local else str(common["revision"]),
+        weights=weights,
         prepare=plugin.prepare(processor, policy),
     )

@@ -5,27 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from retcap import plugins
+from retcap.captioning.weights import Weights
 
 
-def completed(study: Any, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
+def completed(study: Any, weights: Weights, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
     """A model that went through the whole split; single pairs may still have failed (their captions are empty)."""
-    return (
-        _identity(study) | {"status": "completed", "reason": None, "seconds": float(captions["seconds"].sum())} | about
-    )
+    ended = {"status": "completed", "reason": None, "seconds": float(captions["seconds"].sum())}
+    return _identity(study, weights) | ended | about
 
 
 def failed(name: str, reason: str) -> dict[str, Any]:
-    """A system without captions, or one that failed on too many pairs: nothing is known of it but the reason."""
+    """A system without captions, or one that failed on too many pairs: nothing is known of it but the reason.
+
+    No model id either: the published one would stand for weights that were perhaps never meant.
+    """
     kind = "model" if name in plugins.names("captioners") else "baseline"
-    model_id = plugins.load("captioners", name).CARD.model_id if kind == "model" else None
-    head = {"model_name": name, "model_id": model_id, "kind": kind, "status": "failed", "reason": reason}
+    head = {"model_name": name, "model_id": None, "kind": kind, "status": "failed", "reason": reason}
     return head | {"seconds": 0.0}
 
 
-def baseline(name: str) -> dict[str, Any]:
-    """A baseline is made, not run; it has no model id."""
+def baseline(name: str, about: dict[str, Any]) -> dict[str, Any]:
+    """A baseline is made, not run; it has no model id. `about` says what it was made from."""
     head = {"model_name": name, "model_id": None, "kind": "baseline", "status": "completed", "reason": None}
-    return head | {"seconds": 0.0}
+    return head | {"seconds": 0.0} | about
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -40,14 +42,20 @@ def line(result: dict[str, Any]) -> str:
     return f"✓ {result['model_name']} captioned {result['captioned']} pairs{failed}"
 
 
-def _identity(study: Any) -> dict[str, Any]:
+def _identity(study: Any, weights: Weights) -> dict[str, Any]:
+    """Which model it was. `model_id`: the hub id or the folder that was loaded, null for a tiny checkpoint; a revision
+    belongs to a hub repository, a hash to a folder. `architecture_of`: the published model of this architecture.
+    """
     card = plugins.load("captioners", study.captioner).CARD
     return {
         "model_name": study.captioner,
-        "model_id": card.model_id,
+        "model_id": None if study.checkpoint == "tiny" else weights.source,
+        "revision": weights.revision,
+        "weights_sha256": weights.sha256,
+        "architecture": card.architecture,
+        "architecture_of": card.model_id,
         "kind": "model",
         "checkpoint": study.checkpoint,
-        "revision": study.revision or card.revision,
         "image_policy": study.image_policy,
         "prompt_set": study.prompt,
         "batch_size": study.batch_size,

@@ -2,28 +2,27 @@
 
 The pair, not the CSV row, is the item: QuIC-360 repeats each pair about five times, once per reference, so scoring rows
 would generate the same caption five times and compare it with one reference at a time.
-Nothing is lost silently: every row that is left out stands in the quarantine with file, line and reason, and the
-coverage says which part of the data set the scores stand for.
+Nothing is lost silently: every row gives one reference or stands in the quarantine, once, with file, line and reason,
+and the coverage says which part of the data set the scores stand for.
 """
 
 import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from retcap import images, jsonl, plugins
-from retcap.captioning import files
+from retcap.captioning import files, reading
 from retcap.captioning.clean import clean_reference
+from retcap.captioning.reading import Reading, counts
 from retcap.pixels import Resize
 from retcap.records import Rejected
 
 log = logging.getLogger(__name__)
 Lost = dict[str, tuple[str, str]]  # image as in the CSV -> reason, detail
-SHOWN = 500  # characters of a rejected record kept
 
 
 class NotLocal(ValueError):
@@ -47,9 +46,10 @@ class _Pair:
     query: str
     rows: list  # of the plugin's Row, in file order
 
-    def references(self) -> list[str]:
-        """Repeated captions stay: published figures count them, and dropping them would change every score slightly."""
-        return [clean_reference(row.annotation) for row in self.rows if clean_reference(row.annotation)]
+    def with_caption(self) -> list:
+        """The rows that give a reference each. Repeated captions stay: published figures count them, and dropping them
+        would change every score slightly."""
+        return [row for row in self.rows if row.caption is not None]
 
 
 def item_id(image: str, query: str) -> str:
@@ -85,30 +85,36 @@ def prepare(
     csv, started = Path(csv), time.perf_counter()
     root = csv.parent if images_root is None else Path(images_root)
     plugin = plugins.load("datasets", dataset)
-    records = list(plugin.rows(csv, **(columns or {})))
-    rejected = [record for record in records if isinstance(record, Rejected)]
-    rows = [record for record in records if not isinstance(record, Rejected)]
-    pairs = _pairs(rows)
-    located, lost = _locate(plugin, list(dict.fromkeys(row.url for row in rows)), root, download_to)
+    found = reading.read(plugin, csv, columns)
+    pairs = _pairs(found.rows)
+    located, lost = _locate(plugin, list(dict.fromkeys(row.url for row in found.rows)), root, download_to)
     resize = Resize("fit", max_width_px, max_height_px)
     pack = images.build(Path(out.images), located, resize, encoding=encoding, workers=workers)
     keys = _keys(Path(out.images), lost)
     if require_images and not keys:
         raise _no_images(csv, root, lost)
-    items, left_out = _items(csv, pairs, keys, lost if require_images else {}, split)
-    rejected += left_out
+    items, left_out, why = _items(csv, pairs, keys, lost if require_images else {}, split)
+    rejected = sorted([*found.rejected, *left_out], key=lambda record: record.line)
+    check_balance(found, items, rejected)
     jsonl.write(out.quarantine, rejected)
     if not items:
-        raise ValueError(
-            f"{csv}: none of {len(pairs)} pairs can be used: {_counts(record.reason for record in rejected)}."
-        )
+        reasons = counts(record.reason for record in rejected)
+        raise ValueError(f"{csv}: none of {len(pairs)} pairs can be used. Rows set aside: {reasons}.")
     files.write_items(out.items, items)
-    files.write_rows(out.rows, _rows(rows, items))
-    about = {"csv": csv.name, "dataset": dataset, "split": split, "rows": len({record.line for record in records})}
-    coverage = about | _coverage(rows, pairs, items, keys, lost, rejected) | {"pack": pack}
+    files.write_rows(out.rows, _rows(found.rows, items))
+    about = {"csv": csv.name, "dataset": dataset, "split": split, "rows": found.records}
+    coverage = about | _coverage(found, items, keys, lost, rejected) | {"pairs_lost": counts(why), "pack": pack}
     files.write_json(out.coverage, coverage)
+    reading.warn(csv, rejected, found.records, "quarantine.jsonl")
     log.info("prepared %s in %.1f s: %s", csv, time.perf_counter() - started, coverage)
     return coverage
+
+
+def check_balance(found: Reading, items: list[dict], rejected: list[Rejected]) -> None:
+    """Every record of the file is a reference of one pair or stands in the quarantine, and none is both."""
+    used = sum(len(item["references"]) for item in items)
+    assert found.records == used + len(rejected), (found.records, used, len(rejected))
+    assert len({record.line for record in rejected}) == len(rejected)
 
 
 def _pairs(rows: list) -> list[_Pair]:
@@ -155,25 +161,22 @@ def _keys(pack: Path, lost: Lost) -> dict[str, str]:
 
 def _items(
     csv: Path, pairs: list[_Pair], keys: dict[str, str], lost: Lost, split: str
-) -> tuple[list[dict], list[Rejected]]:
-    items, rejected = [], []
+) -> tuple[list[dict], list[Rejected], list[str]]:
+    """The pairs that can be used, the rows of the others that have a caption, and per lost pair its reason."""
+    items, rejected, why = [], [], []
     for pair in pairs:
-        references = pair.references()
-        if pair.image in lost:  # all rows of the image, so that the counts per reason add up to rows
-            rejected += [
-                Rejected(str(csv), row.line, *lost[pair.image], f"{row.url},{row.query},{row.annotation or ''}"[:SHOWN])
-                for row in pair.rows
-            ]
-        elif not references:
-            detail = f"{len(pair.rows)} rows, none with a caption"
-            rejected.append(
-                Rejected(str(csv), pair.rows[0].line, "no_reference", detail, f"{pair.image},{pair.query}"[:SHOWN])
-            )
+        rows = pair.with_caption()
+        if not rows:  # each of its rows is set aside already, for its own empty cell
+            why.append("no_reference")
+        elif pair.image in lost:
+            why.append(lost[pair.image][0])
+            rejected += [reading.reject(csv, row, *lost[pair.image]) for row in rows]
         else:
             names = {"item_id": item_id(pair.image, pair.query), "image": pair.image, "image_key": keys.get(pair.image)}
+            references = [clean_reference(row.caption) for row in rows]
             lines = [row.line for row in pair.rows]
             items.append(names | {"query": pair.query, "references": references, "rows": lines, "split": split})
-    return items, rejected
+    return items, rejected, why
 
 
 def _rows(rows: list, items: list[dict]) -> list[dict]:
@@ -183,31 +186,30 @@ def _rows(rows: list, items: list[dict]) -> list[dict]:
             "line": row.line,
             "image": row.url,
             "query": row.query,
-            "reference": row.annotation,
+            "reference": row.caption,
             "item_id": known.get((row.url, row.query)),
         }
         for row in rows
     ]
 
 
-def _coverage(
-    rows: list, pairs: list[_Pair], items: list[dict], keys: dict[str, str], lost: Lost, rejected: list[Rejected]
-) -> dict:
+def _coverage(found: Reading, items: list[dict], keys: dict[str, str], lost: Lost, rejected: list[Rejected]) -> dict:
     """What part of the data set the scores stand for. Shares are fractions of the kept pairs."""
     histogram = Counter(len(item["references"]) for item in items)
-    texts = Counter((row.url, row.query, row.annotation) for row in rows if row.annotation is not None)
+    texts = Counter((row.url, row.query, row.caption) for row in found.rows if row.caption is not None)
     return {
-        "rows_kept": sum(len(item["rows"]) for item in items),
+        "rows_kept": found.records - len(rejected),
+        "rows_quarantined": len(rejected),
         "duplicate_rows": texts.total() - len(texts),
         "images": len(keys) + len(lost),
         "images_there": len(keys),
-        "images_lost": _counts(reason for reason, _ in lost.values()),
-        "pairs": len(pairs),
+        "images_lost": counts(reason for reason, _ in lost.values()),
+        "pairs": len({(row.url, row.query) for row in found.rows}),
         "pairs_kept": len(items),
         "references": sum(len(item["references"]) for item in items),
         "references_per_pair": {str(number): histogram[number] for number in sorted(histogram)},
         "single_reference_share": histogram[1] / len(items),
-        "quarantined": _counts(record.reason for record in rejected),
+        "quarantined": counts(record.reason for record in rejected),
         "manifest_sha256": manifest_sha256(items),
     }
 
@@ -218,14 +220,10 @@ def manifest_sha256(items: list[dict]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _counts(reasons: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(reasons).items()))
-
-
 def _no_images(csv: Path, root: Path, lost: Lost) -> FileNotFoundError:
     url, (_, detail) = next(iter(lost.items()))
     return FileNotFoundError(
-        f"{csv}: none of its {len(lost)} images can be used ({_counts(reason for reason, _ in lost.values())}). "
+        f"{csv}: none of its {len(lost)} images can be used ({counts(reason for reason, _ in lost.values())}). "
         f"The first is `{url}`: {detail}. Set `captioning.images_root` to the folder that these paths start from (now: "
         f"{root}), or `captioning.require_images: false` to score baselines and captions without images."
     )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.captioning import files, outcome
+from retcap.captioning.weights import Weights
 from retcap.progress import meter
 
 
@@ -39,10 +40,10 @@ class Study:
 
 def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Captions of every pair and the outcome. RuntimeError where the model cannot be loaded, or no pair succeeds."""
-    captions, about = _caption(study, device)
+    captions, weights, about = _caption(study, device)
     if len(captions) and set(captions["status"]) == {"failed"}:
         raise RuntimeError(f"all {len(captions)} pairs failed; the first: {captions['reason'].iloc[0]}")
-    return captions, outcome.completed(study, captions, about)
+    return captions, outcome.completed(study, weights, captions, about)
 
 
 def reason(error: BaseException) -> str:
@@ -51,7 +52,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:400]}" if first else type(error).__name__
 
 
-def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _caption(study: Study, device: str) -> tuple[pd.DataFrame, Weights, dict[str, Any]]:
     from retcap.captioning import generate, model
     from retcap.images import ImagePack
 
@@ -87,4 +88,4 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         "mean_tokens": float(captions["tokens"].mean()),
         "at_token_cap": int(captions["capped"].sum()),
     }
-    return captions, about
+    return captions, captioner.weights, about

@@ -62,9 +62,13 @@ def banner(result: dict[str, Any]) -> str:
     lines = [RULE, "Captioning study", RULE]
     for number, entry in enumerate(result["models"], start=1):
         lines.append(_line(entry, f"[{number}/{result['total']}] {entry['model_name']}", "✓ "))
-    lines += [_line(entry, f"baseline {entry['model_name']}", "  ") for entry in result["baselines"]]
+    lines += [_line(entry, f"baseline {entry['model_name']}{_apart(entry)}", "  ") for entry in result["baselines"]]
     lines += [f"completed: {result['completed']}/{result['total']}", f"failed: {result['failed']}/{result['total']}"]
     return "\n".join(lines)
+
+
+def _apart(entry: dict[str, Any]) -> str:
+    return " (on one reference fewer, see `held_out`)" if entry.get("references", "all") != "all" else ""
 
 
 def _line(entry: dict[str, Any], head: str, mark: str) -> str:

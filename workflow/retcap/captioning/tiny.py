@@ -4,6 +4,7 @@ A tiny checkpoint has the real architecture and the real files, so everything th
 """
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,16 @@ def save(folder: str | Path, model: Any, processor: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, safe_serialization=True)
     processor.save_pretrained(folder)
+
+
+def replace_model(source: str | Path, target: str | Path, model: Any) -> None:
+    """Write the checkpoint in `source` to `target` with another model in it; the processor's files stay as they are.
+
+    The processor of a loaded captioner must not be saved: an image policy has changed it.
+    """
+    target = Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(Path(source).iterdir()):
+        if file.suffix != ".safetensors" and file.parent != target:
+            shutil.copyfile(file, target / file.name)  # without the rights of the temporary folder it came from
+    model.save_pretrained(target, safe_serialization=True)

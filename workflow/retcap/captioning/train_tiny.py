@@ -52,7 +52,8 @@ def train_tiny(
     """Train the checkpoint in `folder` on `rows` and write it to `out` (to `folder` itself when None).
 
     Gives {"history": [[step, mean loss since the last entry], ...], "seconds": wall seconds in all}. The same rows,
-    seed and thread count give the same weights on the same machine.
+    seed and thread count give the same weights on the same machine. The processor is written as it was found: `policy`
+    belongs to this run, and another run may load the checkpoint under another one.
     """
     if not rows:
         raise ValueError("No training rows. train_tiny needs (image key, query, caption) tuples.")
@@ -68,7 +69,7 @@ def train_tiny(
         order = batches(len(rows), batch_size, steps, np.random.default_rng(seed))
         with folded_patches(captioner.model):
             history = _optimise(captioner, examples, order, steps, learning_rate, progress)
-        tiny.save(out or folder, captioner.model, captioner.processor)
+        tiny.replace_model(folder, out or folder, captioner.model)
     finally:
         torch.set_num_threads(before)
     return {"history": history, "seconds": time.perf_counter() - start}

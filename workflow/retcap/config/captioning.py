@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retcap.config.parts import (
     Captioner,
@@ -24,6 +24,15 @@ class Columns(Section):
     image: str = key("url", "column with the image's path or http address", source="QuIC-360 files")
     query: str = key("query", "column with the query (what the caption is about)", source="QuIC-360 files")
     annotation: str = key("annotation", "column with one reference caption", source="QuIC-360 files")
+
+    @model_validator(mode="after")
+    def _one_purpose_each(self) -> "Columns":
+        """A column that is query and reference at once would give captions that repeat the query a perfect score."""
+        names = {"image": self.image, "query": self.query, "annotation": self.annotation}
+        for name in names.values():
+            if len(keys := [key for key, own in names.items() if own == name]) > 1:
+                raise ValueError(f"`{name}` is named for {' and '.join(keys)}. Each needs a column of its own.")
+        return self
 
 
 class CaptionerOptions(Section):
@@ -86,6 +95,9 @@ class Captioning(Section):
         0.01, "a model that failed on a larger share of the pairs that have a picture is not scored; 1: always scored"
     )
     baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
+    human_draws: Annotated[int, Field(ge=1, le=20)] = key(
+        5, "how often a reference is held out to be the human caption, another one each time; scores are means", "draws"
+    )
     metrics: list[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )

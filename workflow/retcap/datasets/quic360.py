@@ -2,21 +2,19 @@
 
 A captioning data set plugin has a CARD and
 
-    rows(file, image, query, annotation)   yields Row or Rejected
+    rows(file, image, query, annotation)   yields one Row or one Rejected per record of the file
     locate(url, root)                      the image file of a row
-    captions(file, ...)                    (query, caption) of every row that has a caption
 
 Nothing is downloaded unless `download` is called: captions and pictures may not be redistributed.
 """
 
-import csv
-import difflib
-import io
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from retcap.captioning import csv_file
+from retcap.captioning.whitespace import collapse, is_blank
 from retcap.records import DatasetCard, Rejected
 
 CARD = DatasetCard(
@@ -35,15 +33,21 @@ CARD = DatasetCard(
 # What pandas and spreadsheets write or read for a missing cell. The whole cell counts: "None of them" is a caption.
 MISSING = frozenset({"", "None", "NaN", "nan", "NULL", "null", "<NA>", "NA", "N/A", "n/a", "#N/A"})
 SHOWN = 500  # characters of a rejected record kept
+LONGEST_CELL = 131_072  # characters; the longest caption of QuIC-360 has under 1,000
 
 
 class Row(NamedTuple):
-    """One usable row. `annotation` is None where the cell was empty: the row still belongs to its pair."""
+    """One row that names an image and a query."""
 
     line: int  # first line of the row in the file, from 1; a quoted caption may span several
     url: str  # as in the file, outer blanks removed
     query: str  # blanks collapsed; spelling kept, also `arthitecture`
-    annotation: str | None  # as in the file, untouched
+    annotation: str  # the cell as in the file, untouched
+
+    @property
+    def caption(self) -> str | None:
+        """The annotation, or None where the cell is empty or says that it is missing: the row still has its pair."""
+        return None if _is_missing(self.annotation) else self.annotation
 
 
 class OutsideRoot(ValueError):
@@ -53,121 +57,42 @@ class OutsideRoot(ValueError):
 def rows(
     file: Path, *, image: str = "url", query: str = "query", annotation: str = "annotation"
 ) -> Iterator[Row | Rejected]:
-    """Read the file row by row. A row without an annotation gives a Rejected and then the Row with annotation None.
+    """Read the file record by record: each gives one Row, or one Rejected with its reason.
 
-    The three names are column names. Comma, tab or semicolon: whichever splits the header into most of them.
+    The three names are column names.
     """
     file = Path(file)
-    text = _text(file)
-    wanted = {"image": image, "query": query, "annotation": annotation}
-    delimiter = _delimiter(text, list(wanted.values()))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header = _header(reader)
-    places = [_place(file, header, key, name) for key, name in wanted.items()]
-    found = 0
-    for line, cells, problem in _records(file, reader):
-        found += 1
-        problem = problem or _too_long(cells, header)
-        if problem:
-            yield Rejected(str(file), line, "malformed_row", problem, delimiter.join(cells)[:SHOWN])
-            continue
-        values = [cells[place] if place < len(cells) else "" for place in places]
-        yield from _checked(file, line, values)
-    if not found:
-        raise ValueError(f"{file}: the file has a header but no rows. It needs one row per reference caption.")
-
-
-def _text(file: Path) -> str:
     if not file.is_file():
         raise FileNotFoundError(
             f"No caption file at {file}. Set `captioning.csv` (or `captioning.train_csv`) to a CSV or TSV with the "
             f"columns url,query,annotation; QuIC-360 has them at {CARD.source}."
         )
-    data = file.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{file}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8, for example "
-            f"with `iconv -f WINDOWS-1252 -t UTF-8`."
-        ) from None
-    if not text.strip():
-        raise ValueError(
-            f"{file} is empty. It needs a header line such as url,query,annotation and one row per caption."
-        )
-    return text
+    found = 0
+    for record in csv_file.read(file, {"image": image, "query": query, "annotation": annotation}):
+        found += 1
+        yield _row(str(file), record)
+    if not found:
+        raise ValueError(f"{file}: the file has a header but no rows. It needs one row per reference caption.")
 
 
-def _header(reader) -> list[str]:
-    return next([cell.strip() for cell in cells] for cells in reader if any(cell.strip() for cell in cells))
+def _row(file: str, record: csv_file.Record) -> Row | Rejected:
+    if record.problem is not None:
+        return Rejected(file, record.line, "malformed_row", record.problem, record.text[:SHOWN])
+    cells = record.cells
+    row = Row(record.line, cells["image"].strip(), collapse(cells["query"]), cells["annotation"])
+    shown = ",".join(cells.values())[:SHOWN]
+    for key, cell in cells.items():
+        if len(cell) > LONGEST_CELL:
+            detail = f"the {key} has {len(cell)} characters, more than {LONGEST_CELL}: is a closing quote missing?"
+            return Rejected(file, record.line, "cell_too_long", detail, shown)
+    for name, cell in (("url", row.url), ("query", row.query)):
+        if _is_missing(cell):
+            return Rejected(file, record.line, f"missing_{name}", f"the cell holds {cell!r}", shown)
+    return row
 
 
-def _delimiter(text: str, names: list[str]) -> str:
-    def named(delimiter: str) -> int:
-        return len(set(_header(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))) & set(names))
-
-    return max(",\t;", key=named)  # the comma where nothing fits: the message then shows the header as it is
-
-
-def _place(file: Path, header: list[str], key: str, name: str) -> int:
-    if name in header:
-        return header.index(name)
-    near = difflib.get_close_matches(name.lower(), [found.lower() for found in header], n=1, cutoff=0.6)
-    hint = next((f" Did you mean `{found}`?" for found in header if [found.lower()] == near), "")
-    raise ValueError(
-        f"{file} has no column `{name}`.{hint} Columns found: {', '.join(header)}. "
-        f"Set `captioning.columns.{key}` to the right one."
-    )
-
-
-def _records(file: Path, reader) -> Iterator[tuple[int, list[str], str | None]]:
-    """(first line, cells, what is wrong with it) per record; blank lines are passed over."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error) or "field limit" in str(error):  # it swallowed the rest of the file
-                raise ValueError(
-                    f"{file}, line {line}: a quote is opened here and never closed. Close it, or double the quotes "
-                    f'inside the caption ("").'
-                ) from None
-            yield line, [], str(error)
-            continue
-        if any(cell.strip() for cell in cells):
-            yield line, cells, None
-
-
-def _too_long(cells: list[str], header: list[str]) -> str | None:
-    if len(cells) <= len(header):
-        return None
-    return f"{len(cells)} cells, the header has {len(header)}: a caption with the delimiter in it needs quotes"
-
-
-def _checked(file: Path, line: int, values: list[str]) -> Iterator[Row | Rejected]:
-    url, query, annotation = values[0].strip(), " ".join(values[1].split()), values[2]
-    record = ",".join(values)[:SHOWN]
-    for name, value in (("url", url), ("query", query)):
-        if value in MISSING:
-            yield Rejected(str(file), line, f"missing_{name}", f"the cell holds {value!r}", record)
-            return
-    if annotation.strip() in MISSING:
-        yield Rejected(str(file), line, "empty_annotation", f"the cell holds {annotation!r}", record)
-        yield Row(line, url, query, None)
-    else:
-        yield Row(line, url, query, annotation)
-
-
-def captions(
-    file: Path, *, image: str = "url", query: str = "query", annotation: str = "annotation"
-) -> Iterator[tuple[str, str]]:
-    """(query, caption) of every row that has a caption; images are not looked at."""
-    for row in rows(file, image=image, query=query, annotation=annotation):
-        if isinstance(row, Row) and row.annotation is not None:
-            yield row.query, row.annotation
+def _is_missing(cell: str) -> bool:
+    return collapse(cell) in MISSING or is_blank(cell)
 
 
 def is_address(url: str) -> bool:

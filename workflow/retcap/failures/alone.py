@@ -23,7 +23,8 @@ class Alone(NamedTuple):
 RULES = {
     "train_tiny_captioner": Alone("captioning.tiny.batch_size", folders=("model",)),
     "caption": Alone("captioning.options.{captioner}.batch_size"),
-    "caption_baseline": Alone(),
+    "caption_human": Alone(),
+    "caption_blind": Alone(),
     "clean_captions": Alone(),
     "count_caption_ngrams": Alone(),
     "score_captions": Alone("captioning.bootstrap_draws"),

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from retcap import plugins
+from retcap.captioning.item_tables import HELD_OUT
 from retcap.report import comparisons, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table
@@ -25,6 +28,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
     captions = {name: _captions(inputs.captions[name]) for name in done if name in inputs.captions}
     tables = {name: read_table(inputs.scores[name], ["item_id"]) for name in done if name in inputs.scores}
     headline = {name: column(table, HEADLINE) for name, table in tables.items() if HEADLINE in table.columns}
+    headline |= {name: _first_draw(table) for name, table in tables.items() if name not in headline}
     items = [] if inputs.items is None else read_rows(inputs.items, ["item_id", "image", "query", "references"])
     pack = pictures.open_pack(inputs.image_pack)
     return {
@@ -34,6 +38,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "others": scores.score_table(systems, scores.other_keys(systems)),
         "plots": dot_plots(systems),
         "sight": comparisons.sight_table(systems, tables),
+        "human": comparisons.human_table(systems, tables),
         "tests": comparisons.model_tests(systems, tables),
         "output": output_table(systems, captions, inputs.max_new_tokens),
         "cap": inputs.max_new_tokens,
@@ -43,6 +48,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
         "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
+        "training": [line for system in systems for line in facts(system.record.get("training") or {})],
         "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
         "quarantine_given": inputs.quarantine is not None,
         "signatures": scores.signatures(systems),
@@ -50,7 +56,8 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
 
 
 def dot_plots(systems: Sequence[System]) -> list[Any]:
-    """One dot plot per metric that at least one system has a value for."""
+    """One dot plot per metric that at least one system has a value for; a system that stands apart is left out."""
+    systems = [system for system in systems if not system.stands_apart]
     order = [*scores.by_headline([s for s in systems if not s.baseline])]
     order += scores.by_headline([s for s in systems if s.baseline])
     drawn = []
@@ -138,6 +145,13 @@ def query_table(
 
 def _captions(path: Path) -> Rows:
     return {row["item_id"]: row for row in read_rows(path, ["item_id", "raw", "status"])}
+
+
+def _first_draw(table: pd.DataFrame) -> dict[str, float]:
+    """Headline score of each human caption that is shown: the first draw's, against the other references."""
+    if (name := f"{HEADLINE}{HELD_OUT}") not in table.columns:
+        return {}
+    return {item: values[0] for item, values in zip(table["item_id"], table[name], strict=True) if values is not None}
 
 
 def _mean(values: Sequence[float | int | None]) -> float | int | None:

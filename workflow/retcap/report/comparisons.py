@@ -1,7 +1,8 @@
 """Differences between captioning systems on the same items: gains over baselines, and which models can be told apart.
 
-Whole images are resampled, because the captions of one image are not independent. Baselines take part in differences
-but not in the family of tests between models.
+Both sides are always judged on the same pairs against the same references: beside a human caption these are the ones
+without it. Whole images are resampled, because the captions of one image are not independent. Baselines take part in
+differences but not in the family of tests between models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from retcap import stats
-from retcap.captioning.scoring import table_and_statistic
+from retcap.captioning.item_tables import HELD_OUT, table_and_statistic
 from retcap.report import wording
 from retcap.report.scores import BASELINES, HEADLINE, METRICS, System, by_headline, title
 
@@ -49,8 +50,9 @@ class Difference:
 
 
 def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:
-    """Each model against every baseline, per metric; None without models or baselines."""
+    """Each model against every baseline, per metric; None without models or baselines. The human one stands apart."""
     models, against = _finished(systems)
+    against = [baseline for baseline in against if not baseline.stands_apart]
     keys = [key for key in METRICS if any(b.value(key) is not None for b in against)]
     if not models or not keys:
         return None
@@ -60,6 +62,35 @@ def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], s
         for baseline in against
     }
     return {"metrics": [title(key) for key in keys], "blocks": blocks, "explanations": BASELINES}
+
+
+def human_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:
+    """Every system beside the human one, all on the references without the one that is held out; None without a human.
+
+    Rows: the human one, models by the headline metric, other baselines; a cell has the score and the difference.
+    """
+    models, baselines = _finished(systems)
+    human = next((system for system in baselines if system.stands_apart), None)
+    if human is None:
+        return None
+    keys, compare = [key for key in METRICS if human.held_out(key) is not None], _comparer(tables, seed)
+    models.sort(key=lambda system: -(system.held_out(HEADLINE) or 0.0))
+
+    def cells(system: System) -> list[dict[str, Any]]:
+        differences = {key: None if system is human else compare(system, human, key, HELD_OUT) for key in keys}
+        return [
+            {"value": system.held_out(key), "text": wording.number(system.held_out(key)), "difference": difference}
+            for key, difference in differences.items()
+        ]
+
+    order = [human, *models, *(system for system in baselines if system is not human)]
+    return {
+        "metrics": {key: title(key) for key in keys},
+        "rows": [{"system": system, "cells": dict(zip(keys, cells(system), strict=True))} for system in order],
+        "draws": human.record["held_out"]["draws"],
+        "pairs": human.record["held_out"]["num_samples"],
+        "alone": (human.record.get("counts") or {}).get("excluded", 0),
+    }
 
 
 def model_tests(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:
@@ -93,14 +124,14 @@ def _finished(systems: Sequence[System]) -> tuple[list[System], list[System]]:
     return by_headline([system for system in systems if not system.baseline]), baselines
 
 
-def _comparer(tables: Mapping[str, pd.DataFrame], seed: int) -> Callable[[System, System, str], Difference]:
+def _comparer(tables: Mapping[str, pd.DataFrame], seed: int) -> Callable[..., Difference]:
     drawn: dict[int, np.ndarray] = {}  # one set of draws per number of images: differences stay paired
 
-    def compare(first: System, second: System, key: str) -> Difference:
-        one, other = first.value(key), second.value(key)
+    def compare(first: System, second: System, key: str, mark: str = "") -> Difference:
+        one, other = (system.held_out(key) if mark else system.value(key) for system in (first, second))
         if one is None or other is None:
             return Difference(first.name, second.name, None)
-        paired = _paired(first, second, key, tables)
+        paired = _paired(first, second, key, tables, mark)
         if paired is None:
             return Difference(first.name, second.name, one - other)
         a, b, statistic, codes, count = paired
@@ -113,18 +144,25 @@ def _comparer(tables: Mapping[str, pd.DataFrame], seed: int) -> Callable[[System
     return compare
 
 
-def _paired(first: System, second: System, key: str, tables: Mapping[str, pd.DataFrame]) -> tuple | None:
-    """Rows to resample of both systems on their common items, in one order; None where the item scores are missing."""
+def _paired(
+    first: System, second: System, key: str, tables: Mapping[str, pd.DataFrame], mark: str = ""
+) -> tuple | None:
+    """Rows to resample of both systems on their common items, in one order; None where the item scores are missing.
+
+    `mark`: HELD_OUT for the values without the held-out reference.
+    """
     if first.name not in tables or second.name not in tables:
         return None
     one, other = (tables[system.name].set_index("item_id", drop=False) for system in (first, second))
-    if key not in one or key not in other or "image" not in one:
+    if f"{key}{mark}" not in one or f"{key}{mark}" not in other or "image" not in one:
         return None
+    if mark:  # a pair with a single reference has no such values
+        one, other = (table[table[f"{key}{mark}"].notna()] for table in (one, other))
     common = one.index.intersection(other.index, sort=True)
-    one, other = one.loc[common], other.loc[common]
-    plugin = first.detail(key).get("metric") or ""
-    (a, statistic), (b, _) = table_and_statistic(one, key, plugin), table_and_statistic(other, key, plugin)
-    codes, count = stats.cluster_codes(one["image"])
+    plugin, held_out = first.detail(key).get("metric") or "", bool(mark)
+    a, statistic = table_and_statistic(one.loc[common], key, plugin, held_out=held_out)
+    b, _ = table_and_statistic(other.loc[common], key, plugin, held_out=held_out)
+    codes, count = stats.cluster_codes(one.loc[common, "image"])
     return (a, b, statistic, codes, count) if count else None
 
 

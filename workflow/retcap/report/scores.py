@@ -14,7 +14,7 @@ BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
     "shuffled": "a caption of another image, same query",
     "random": "a random training caption, same query",
-    "human": "one reference, scored against the others",
+    "human": "each reference of a pair in turn, scored against the others",
 }
 
 
@@ -52,9 +52,20 @@ class System:
         return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
 
     @property
+    def unpublished(self) -> bool:
+        """Whether other weights ran than those that the model's name stands for: of a folder or another repository."""
+        published, own = self.record.get("architecture_of"), self.record.get("model_id")
+        return not self.tiny and None not in (published, own) and own != published
+
+    @property
     def tiny(self) -> bool:
         """Whether a small stand-in of the same architecture ran, not the published weights."""
         return self.record.get("checkpoint") == "tiny"
+
+    @property
+    def stands_apart(self) -> bool:
+        """Whether its values are against fewer references than the others': they must not stand in one table."""
+        return self.record.get("references", "all") != "all"
 
     def detail(self, metric: str) -> Mapping[str, Any]:
         return (self.record.get("details") or {}).get(metric) or {}
@@ -62,6 +73,10 @@ class System:
     def value(self, metric: str) -> float | int | None:
         value = (self.record.get("metrics") or {}).get(metric)
         return self.detail(metric).get("value") if value is None else value
+
+    def held_out(self, metric: str) -> float | int | None:
+        """The value on the references without one: what compares with a human caption."""
+        return ((self.record.get("held_out") or {}).get("metrics") or {}).get(metric)
 
 
 @dataclass
@@ -104,8 +119,11 @@ def by_headline(systems: Sequence[System]) -> list[System]:
 
 
 def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any]:
-    """Score cells of models and baselines, and the footnotes of what was not computed."""
-    notes = Notes()
+    """Score cells of models and baselines, and the footnotes of what was not computed.
+
+    A system that stands apart is left out.
+    """
+    systems, notes = [system for system in systems if not system.stands_apart], Notes()
     models = by_headline([system for system in systems if not system.baseline])
     known = {key: [value for m in models if (value := m.value(key)) is not None] for key in keys}
     best = {key: max(known[key], default=None) for key in keys}

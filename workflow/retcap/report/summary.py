@@ -27,8 +27,10 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
         return [*sentences, f"{wording.plural(len(done), 'model')} finished, but {missing}."]
     if any(model.tiny for model in done):
         sentences.append("The models here are tiny checkpoints of the named architectures, not the published weights.")
+    if others := [f"{model.name} ({model.record['model_id']})" for model in done if model.unpublished]:
+        sentences.append(f"Not the published weights: {wording.listing(others)}.")
     sentences.append(_best(scored, section["items"]))
-    sentences += _against(scored[0], section["sight"])
+    sentences += _against_blind(scored[0], section["sight"]) + _against_human(scored[0], section["human"])
     rivals = _rivals(scored, (section["tests"] or {}).get("letters"))
     if rivals:
         sentences.append(f"A paired test does not tell it apart from {wording.listing(rivals)}.")
@@ -110,17 +112,21 @@ def _best(scored: Sequence[System], items: Mapping[str, int] | None) -> str:
     return f"{among} {what}{where}{joint} {wording.number(best.value(HEADLINE))}{bounds}."
 
 
-def _against(best: System, sight: Mapping[str, Any] | None) -> list[str]:
-    blocks = (sight or {}).get("blocks", {})
-    blind, human = (blocks.get(name, {}).get(best.name, {}).get(HEADLINE) for name in ("blind", "human"))
-    sentences = []
-    if blind is not None and blind.value is not None:
-        verdicts = {"good": ", so it uses the picture", "bad": ", so by this metric the picture did not help"}
-        verdict = verdicts.get(blind.verdict, ", too little to say that it uses the picture") if blind.interval else ""
-        sentences.append(f"Against the blind baseline, which never sees the image, that is {_span(blind)}{verdict}.")
-    if human is not None and human.value is not None:
-        sentences.append(f"Against a held-out human caption it is {_span(human)}.")
-    return sentences
+def _against_blind(best: System, sight: Mapping[str, Any] | None) -> list[str]:
+    blind = (sight or {}).get("blocks", {}).get("blind", {}).get(best.name, {}).get(HEADLINE)
+    if blind is None or blind.value is None:
+        return []
+    verdicts = {"good": ", so it uses the picture", "bad": ", so by this metric the picture did not help"}
+    verdict = verdicts.get(blind.verdict, ", too little to say that it uses the picture") if blind.interval else ""
+    return [f"Against the blind baseline, which never sees the image, that is {_span(blind)}{verdict}."]
+
+
+def _against_human(best: System, human: Mapping[str, Any] | None) -> list[str]:
+    rows = {row["system"].name: row["cells"] for row in (human or {"rows": []})["rows"]}
+    difference = rows.get(best.name, {}).get(HEADLINE, {}).get("difference")
+    if difference is None or difference.value is None:
+        return []
+    return [f"Against a human caption, both without that reference of the pair, it is {_span(difference)}."]
 
 
 def _span(difference: Difference) -> str:

@@ -1,0 +1,15 @@
+"""Captions that people wrote: one reference of each pair, held out of the references it is scored against."""
+
+from typing import TYPE_CHECKING
+
+from retcap import job
+from retcap.captioning import baselines, files, outcome
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    pairs, params = files.read_items(snakemake.input.pairs), snakemake.params
+    captions = baselines.human(pairs, seed=params.seed, draws=params.draws)
+    files.write_captions(run.out.captions, captions)
+    files.write_json(run.out.outcome, outcome.baseline("human", {}))
