@@ -145,7 +145,6 @@ def _items(folder: Path, image_count: int, rng: np.random.Generator) -> pd.DataF
                     "query": query,
                     "references": [f"A view of the {query}, said {k} times, under a wide sky." for k in range(amount)],
                     "rows": [len(rows)],
-                    "split": "test",
                 }
             )
     return pd.DataFrame(rows)

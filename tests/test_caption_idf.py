@@ -38,7 +38,7 @@ def copies(tmp_path):
         (folder / "test.csv").write_text(CSV)
         for picture in pictures:
             Image.new("RGB", (4, 2)).save(folder / f"{picture}.png")
-        names = {"items": "items.parquet", "rows": "rows.parquet", "images": "images"}
+        names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
         names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
         out = SimpleNamespace(**{key: folder / "out" / file for key, file in names.items()})
         prepare.prepare(folder / "test.csv", out)

@@ -1,5 +1,6 @@
 """Captioning that stops half-way goes on where it stopped, with the same bytes."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 import tiny_captioners
 from retcap import jsonl
 from retcap.captioning import generate
-from retcap.captioning.resume import Finished
+from retcap.captioning.resume import Finished, content_ids
 
 pytest_plugins = ["tiny_captioners"]
 
@@ -24,38 +25,78 @@ TOKENS = 12
 
 def test_a_second_run_generates_nothing(captioner, world, tmp_path, monkeypatch):
     items, pack = world
-    options = {"batch_size": 4, "max_new_tokens": TOKENS, "resume_folder": tmp_path}
-    first = generate.caption_all(captioner, items, pack, **options)
+
+    def run(tokens: int = TOKENS, **options):
+        finished = Finished(tmp_path, {"max_new_tokens": tokens})
+        return generate.caption_all(captioner, items, pack, batch_size=4, finished=finished, **options)
+
+    first = run(max_new_tokens=TOKENS)
     sizes, seen = tiny_captioners.count_generated(captioner, monkeypatch), []
-    second = generate.caption_all(captioner, items, pack, progress=lambda *done: seen.append(done), **options)
+    second = run(max_new_tokens=TOKENS, progress=lambda *done: seen.append(done))
     assert second == first  # seconds too: they are read, not measured again
     assert sizes == []
     assert seen[-1] == (15, 15)
-    with pytest.raises(ValueError, match="made with another max_new_tokens"):
-        generate.caption_all(captioner, items, pack, batch_size=4, max_new_tokens=3, resume_folder=tmp_path)
+    short = run(tokens=3, max_new_tokens=3)
+    assert sum(sizes) == 15  # what other settings made is not theirs
+    assert max(record["tokens"] for record in short) == 3
+    assert run(max_new_tokens=TOKENS) == first  # and stays
+
+
+def test_captions_are_found_by_what_they_are_captions_of(captioner, world, tmp_path, monkeypatch):
+    """Other ids, another order and other keys change nothing; new rows, and pictures that changed, are generated."""
+    items, pack = world
+
+    def run(items, pack):
+        finished = Finished(tmp_path, {"model": "one"})
+        records = generate.caption_all(captioner, items, pack, batch_size=4, max_new_tokens=TOKENS, finished=finished)
+        return {record["item_id"]: record["raw"] for record in records}
+
+    first = run(items[:9], pack)
+    sizes = tiny_captioners.count_generated(captioner, monkeypatch)
+    renamed = {f"new {key}": image.copy() for key, image in pack.items()}
+    moved = [(f"new {item_id}", query, f"new {key}") for item_id, query, key in reversed(items[:9])]
+    assert run(moved, renamed) == {f"new {item_id}": text for item_id, text in first.items()}
+    assert sizes == []
+    longer = run(items, pack)
+    assert sum(sizes) == 6  # the rows that were added
+    assert {item_id: longer[item_id] for item_id in first} == first
+    changed = pack | {items[0][2]: 255 - pack[items[0][2]]}
+    run(items, changed)
+    assert sum(sizes) == 6 + 3  # the three queries about one picture
+    twins = [*items, ("twin", items[0][1], items[0][2])]
+    assert run(twins, pack)["twin"] == first[items[0][0]]
+    assert sum(sizes) == 6 + 3
+
+
+def test_what_was_said_of_the_model_is_there_for_a_run_that_does_not_load_it(tmp_path):
+    settings = {"sha256": "ab", "batch_size": 2}
+    Finished(tmp_path, settings).describe({"dtype": "float32"})
+    assert Finished(tmp_path, settings).about == {"dtype": "float32"}
+    assert Finished(tmp_path, settings | {"batch_size": 3}).about is None
 
 
 def test_failed_items_are_tried_again_and_half_written_lines_are_ignored(captioner, world, tmp_path, monkeypatch):
     items, pack = world
     expected = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4)
     lost = dict(list(pack.items())[1:])  # the first panorama cannot be read for now
-    first = generate.caption_all(captioner, items, lost, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
+    options = {"max_new_tokens": TOKENS, "batch_size": 4}
+    first = generate.caption_all(captioner, items, lost, finished=Finished(tmp_path), **options)
     assert sum(record["status"] == "failed" for record in first) == 3
-    with open(tmp_path / "captions.jsonl", "a") as file:
-        file.write('{"item_id": "torn')
+    with open(next(tmp_path.glob("*.jsonl")), "a") as file:
+        file.write('{"content": "torn')
     sizes = tiny_captioners.count_generated(captioner, monkeypatch)
-    second = generate.caption_all(captioner, items, pack, max_new_tokens=TOKENS, batch_size=4, resume_folder=tmp_path)
+    second = generate.caption_all(captioner, items, pack, finished=Finished(tmp_path), **options)
     assert tiny_captioners.timeless(second) == tiny_captioners.timeless(expected)
     assert sum(sizes) == 3
 
 
 def test_captions_with_any_kind_of_line_break_are_resumed(tmp_path):
     records = [
-        {"item_id": str(number), "raw": f"one{character}two", "status": "ok"}
+        {"content": str(number), "raw": f"one{character}two", "status": "ok"}
         for number, character in enumerate("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
     ]
     Finished(tmp_path, {"max_new_tokens": TOKENS}).commit(records)
-    assert Finished(tmp_path, {"max_new_tokens": TOKENS}).done == {record["item_id"]: record for record in records}
+    assert Finished(tmp_path, {"max_new_tokens": TOKENS}).done == {record["content"]: record for record in records}
 
 
 KILLED = """
@@ -75,7 +116,7 @@ def slow(batch, max_new_tokens):
     return real(batch, max_new_tokens)
 captioner.generate = slow
 items = [(f"{key}|{query}", query, key) for key, query, _ in rows[:15]]
-generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=int(tokens), resume_folder=scratch)
+generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=int(tokens), finished=Finished(scratch))
 """
 
 
@@ -87,7 +128,7 @@ def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
     path = os.pathsep.join([str(ROOT / "workflow"), str(ROOT / "tests")])
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    kept = tmp_path / "captions.jsonl"
+    kept = tmp_path / f"{hashlib.sha256(b'{}').hexdigest()[:16]}.jsonl"  # of no settings
     while not kept.exists() or kept.read_bytes().count(b"\n") < 6:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -103,8 +144,9 @@ def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
     captioner = tiny_captioners.load(name, trained[name])
     whole = generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=TOKENS)
     sizes = tiny_captioners.count_generated(captioner, monkeypatch)
-    resumed = generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=TOKENS, resume_folder=tmp_path)
+    options = {"batch_size": 2, "max_new_tokens": TOKENS, "finished": Finished(tmp_path)}
+    resumed = generate.caption_all(captioner, items, pack, **options)
     assert json.dumps(tiny_captioners.timeless(resumed)) == json.dumps(tiny_captioners.timeless(whole))
     assert sum(sizes) == len(items) - finished
     assert kept.read_bytes().startswith(before)
-    assert sorted(record["item_id"] for record in jsonl.read(kept)) == sorted(item_id for item_id, _, _ in items)
+    assert sorted(record["content"] for record in jsonl.read(kept)) == sorted(content_ids(items, pack))

@@ -28,7 +28,13 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
-    names = {"items": "items.parquet", "rows": "rows.parquet", "images": "images", "quarantine": "quarantine.jsonl"}
+    names = {
+        "items": "items.parquet",
+        "requests": "requests.parquet",
+        "rows": "rows.parquet",
+        "images": "images",
+        "quarantine": "quarantine.jsonl",
+    }
     out = SimpleNamespace(**{key: out / name for key, name in names.items()}, coverage=out / "coverage.json")
     return out, prepare.prepare(world[0] / "test.csv", out)
 

@@ -1,6 +1,8 @@
 """QuIC-360 reader and `prepare`: grouping, irregular rows, errors as a user reads them, and the real files."""
 
+import csv
 import doctest
+import io
 import json
 import os
 from pathlib import Path
@@ -39,7 +41,7 @@ def picture(path, seed=0, size=(8, 4)):
 
 
 def outputs(folder):
-    names = {"items": "items.parquet", "rows": "rows.parquet", "images": "images"}
+    names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
     names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
     return SimpleNamespace(**{key: folder / "out" / name for key, name in names.items()})
 
@@ -261,12 +263,14 @@ def small(tmp_path):
 
 def test_prepare_groups_rows_to_pairs(small, tmp_path):
     out = outputs(tmp_path)
-    coverage = prepare.prepare(small, out, max_width_px=20, max_height_px=20, split="valid")
+    coverage = prepare.prepare(small, out, max_width_px=20, max_height_px=20)
     items = files.read_items(out.items)
     assert list(zip(items["image"], items["query"], strict=True)) == [("b.png", "sea"), ("a.png", "people")]
     assert list(items["references"]) == [["big waves", "big waves"], ["one man", "a man walks"]]
     assert list(items["rows"]) == [[2, 4, 6], [3, 12]]
-    assert list(items["split"]) == ["valid", "valid"]
+    requests = files.read_requests(out.requests)
+    assert list(requests) == ["item_id", "query", "image_key"]
+    assert list(requests["item_id"]) == sorted(items["item_id"])
     assert items["item_id"][0] == prepare.item_id("b.png", "sea")
     pack = images.ImagePack(out.images)
     assert pack[items["image_key"][0]].shape == (10, 20, 3)
@@ -282,7 +286,7 @@ def test_prepare_groups_rows_to_pairs(small, tmp_path):
         (11, "missing_url"),
     ]
     assert coverage == json.loads(out.coverage.read_text())
-    expected = {"csv": "test.csv", "dataset": "quic360", "split": "valid", "rows": 11}
+    expected = {"csv": "test.csv", "dataset": "quic360", "rows": 11}
     expected |= {"rows_kept": 4, "rows_quarantined": 7}
     expected |= {"pairs_lost": {"image_missing": 1, "image_not_local": 1, "image_outside_root": 1, "no_reference": 1}}
     expected |= {"images": 5, "images_there": 2, "pairs": 6, "pairs_kept": 2, "references": 4, "duplicate_rows": 0}
@@ -323,9 +327,36 @@ def test_two_runs_give_the_same_bytes(small, tmp_path):
     written = []
     for workers in (1, 3):
         prepare.prepare(small, out, workers=workers)
-        paths = [out.items, out.rows, out.quarantine, out.coverage, *sorted(out.images.iterdir())]
+        paths = [out.items, out.requests, out.rows, out.quarantine, out.coverage, *sorted(out.images.iterdir())]
         written.append([path.read_bytes() for path in paths])
     assert written[0] == written[1]
+
+
+def test_what_a_captioner_gets_is_as_it_was_after_a_change_that_does_not_concern_it(small, tmp_path):
+    out = outputs(tmp_path)
+    prepare.prepare(small, out)
+    before = out.requests.read_bytes()
+    header, *records = csv.reader(io.StringIO(CSV))
+    changed = io.StringIO()
+    csv.writer(changed).writerows([header, *reversed(records)])  # other order
+    write(small, changed.getvalue().replace("one man", "one woman"))  # and another word
+    prepare.prepare(small, out)
+    assert out.requests.read_bytes() == before
+    write(small, CSV + "a.png,sea,waves\n")
+    prepare.prepare(small, out)
+    assert len(files.read_requests(out.requests)) == 3
+
+
+def test_captions_of_other_pictures_are_refused(small, tmp_path):
+    out = outputs(tmp_path)
+    prepare.prepare(small, out)
+    requests = files.read_requests(out.requests)
+    captions = requests.assign(raw="x", status="ok")
+    files.check_same_pictures(requests, captions)
+    files.check_same_pictures(requests, captions.assign(image_key=None))  # a baseline
+    captions.loc[1, "image_key"] = "0" * 64
+    with pytest.raises(ValueError, match=r"1 of 2 captions were made from pictures that have changed since.*forcerun"):
+        files.check_same_pictures(requests, captions)
 
 
 def test_no_image_at_all_is_an_error_with_the_remedy(tmp_path):

@@ -81,7 +81,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={tiny: {learning_rate: 1e-3}}": TINY,
     "captioning={tiny: {learning_rate: 2e-3}}": set(),  # the default, written as YAML reads it: as text
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
-    "captioning={split: valid}": PAIRS,
+    "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
     "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},

@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 @given(lines=LINES, require_images=st.booleans())
 def test_rows_in_are_rows_used_and_rows_set_aside(folder, lines, require_images):
     (folder / "test.csv").write_bytes(content(lines).encode())
-    names = {"items": "items.parquet", "rows": "rows.parquet", "images": "images"}
+    names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
     names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
     out = SimpleNamespace(**{key: folder / "out" / name for key, name in names.items()})
     expected = sum(has_caption(line) and (line[0] in THERE or not require_images) for line in lines)
@@ -102,7 +102,7 @@ def test_a_torn_training_file_is_told_and_its_rows_are_kept(tmp_path):
     """Half of it malformed: the blind row changes, so the log warns, the outcome counts, and the rows are written."""
     good, torn = "a.png,sea,a wide sea with many waves is seen\n", 'a.png,sea,"x" y\n'
     (tmp_path / "train.csv").write_text("url,query,annotation\n" + good * 3 + torn * 3)
-    item = {"item_id": "1", "image": "a.png", "image_key": "k", "query": "sea", "references": ["x"], "split": "test"}
+    item = {"item_id": "1", "image": "a.png", "image_key": "k", "query": "sea", "references": ["x"]}
     files.write_items(tmp_path / "pairs.parquet", [item | {"rows": [2]}])
     outputs = {"captions": "blind.parquet", "outcome": "blind.json", "quarantine": "blind_quarantine.jsonl"}
     params = {"dataset": "quic360", "seed": 0, "columns": {}}

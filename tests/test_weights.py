@@ -41,11 +41,11 @@ def job(tmp_path_factory, one_thread):
     Image.fromarray(np.full((64, 128, 3), 90, np.uint8)).save(folder / "a.png")
     images.build(folder / "pack", [("a.png", folder / "a.png")], Resize("fit", 128, 64))
     [key] = images.ImagePack(folder / "pack").keys()
-    item = {"item_id": "1", "image": "a.png", "image_key": key, "query": "left", "references": ["x"], "rows": [2]}
-    files.write_items(folder / "pairs.parquet", [item | {"split": "test"}])
+    item = {"item_id": "1", "query": "left", "image_key": key}
+    files.write_requests(folder / "requests.parquet", [item])
     return study.Study(
         captioner=NAME,
-        pairs=folder / "pairs.parquet",
+        requests=folder / "requests.parquet",
         pack=folder / "pack",
         model=folder / "checkpoint",
         checkpoint="tiny",
@@ -55,13 +55,13 @@ def job(tmp_path_factory, one_thread):
         image_policy="squash",
         batch_size=1,
         max_new_tokens=2,
-        scratch=folder / "scratch",
+        kept=folder / "kept",
         code="",
     )
 
 
 def ran(job: study.Study, tmp_path: Path, **changes) -> dict:
-    return study.caption_study(dataclasses.replace(job, scratch=tmp_path, **changes), "cpu")[1]
+    return study.caption_study(dataclasses.replace(job, kept=tmp_path, **changes), "cpu")[1]
 
 
 def test_a_folder_is_not_taken_for_the_published_model(job, tmp_path):

@@ -2,7 +2,8 @@
 
 Snakemake deletes the outputs of a failed job, and what lies in an output folder with them. A scratch folder is no
 output: it is named after everything that decides the result (params with the code digest, contents of the inputs), so
-a job that is started again with the same settings finds its own work, and one with other settings does not.
+a job that is started again with the same settings finds its own work, and one with other settings does not. A lasting
+folder stays when its job has ended well; what lies in it has to say itself what it was made with.
 """
 
 import hashlib
@@ -20,6 +21,11 @@ def folder(snakemake: Any) -> Path:
     name = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     labels = [str(value) for value in snakemake.wildcards]
     return results(snakemake) / ".scratch" / snakemake.rule / "-".join([*labels, name])
+
+
+def lasting(snakemake: Any) -> Path:
+    """`results/<experiment>/.scratch/<rule>/<wildcards>`; not created here."""
+    return results(snakemake) / ".scratch" / snakemake.rule / "-".join(str(value) for value in snakemake.wildcards)
 
 
 def results(snakemake: Any) -> Path:

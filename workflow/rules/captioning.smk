@@ -36,6 +36,7 @@ rule prepare_captions:
         images=world_images(config["captioning"]["csv"]),
     output:
         pairs="<results>/captioning/pairs.parquet",
+        requests="<results>/captioning/requests.parquet",
         rows="<results>/captioning/rows.parquet",
         pack=directory("<results>/captioning/pack"),
         quarantine="<results>/captioning/quarantine.jsonl",
@@ -56,12 +57,12 @@ rule prepare_captions:
         images_root=lookup("captioning/images_root", within=config),
         require_images=lookup("captioning/require_images", within=config),
         columns=lookup("captioning/columns", within=config),
-        split=lookup("captioning/split", within=config),
         max_width_px=lookup("captioning/max_width_px", within=config),
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
-        code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+        pictures=pictures("csv"),
+        code=prepare_code(),
     message:
         "reading {input.csv}"
     script:
@@ -74,6 +75,7 @@ use rule prepare_captions as prepare_training_captions with:
         images=world_images(config["captioning"]["train_csv"]),
     output:
         pairs="<results>/captioning/training/pairs.parquet",
+        requests="<results>/captioning/training/requests.parquet",
         rows="<results>/captioning/training/rows.parquet",
         pack=directory("<results>/captioning/training/pack"),
         quarantine="<results>/captioning/training/quarantine.jsonl",
@@ -87,12 +89,12 @@ use rule prepare_captions as prepare_training_captions with:
         images_root=lookup("captioning/images_root", within=config),
         require_images=True,
         columns=lookup("captioning/columns", within=config),
-        split="train",
         max_width_px=lookup("captioning/max_width_px", within=config),
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
-        code=code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+        pictures=pictures("train_csv"),
+        code=prepare_code(),
 
 
 rule train_tiny_captioner:
@@ -132,8 +134,8 @@ rule train_tiny_captioner:
 
 rule caption:
     input:
-        pairs="<results>/captioning/pairs.parquet",
-        pack="<results>/captioning/pack",
+        requests=kept("<results>/captioning/requests.parquet"),
+        pack=kept("<results>/captioning/pack"),
         model=checkpoint_folder,
         weights=captioner_weights,
     output:
@@ -162,6 +164,7 @@ rule caption:
         image_policy=captioner_option("image_policy"),
         batch_size=captioner_option("batch_size"),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
+        asked=asked,
         code=lambda wildcards: code("caption", *plugin_files("captioners", [wildcards.captioner])),
     message:
         "captioning with {wildcards.captioner} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
@@ -229,6 +232,7 @@ rule caption_blind:
 rule clean_captions:
     input:
         rows="<results>/captioning/rows.parquet",
+        requests="<results>/captioning/requests.parquet",
         captions="<results>/captioning/captions/{system}.parquet",
     output:
         captions="<results>/captioning/cleaned/{system}.parquet",
@@ -327,6 +331,7 @@ rule summarise_captioning:
     params:
         models=lookup("captioning/models", within=config),
         baselines=lookup("captioning/baselines", within=config),
+        split=lookup("captioning/split", within=config),
         code=code("summarise_captioning"),
     message:
         "summing up the captioning study"

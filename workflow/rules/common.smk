@@ -7,6 +7,7 @@ import os
 from snakemake.exceptions import WorkflowError
 
 from retcap import plugins
+from retcap.captioning import asked as requests
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
 from retcap.failures import again as tries
@@ -87,6 +88,37 @@ def checkpoint_folder(wildcards):
     """Folder of a captioner's tiny checkpoint, made by a rule; nothing when a ready checkpoint is named."""
     tiny = captioner_option("checkpoint")(wildcards) == "tiny"
     return f"{RESULTS}/models/{wildcards.captioner}" if tiny else []
+
+
+def kept(path):
+    """An input of captioning that says nothing of when to caption again: `asked` does, where it can.
+
+    Whatever is changed in the CSV, the job before writes its files anew. A generated CSV cannot be read in advance.
+    """
+    return path if world_images(config["captioning"]["csv"]) else ancient(path)
+
+
+def asked(wildcards):
+    """What there is to caption: pairs, pictures, and all that shapes the pixels and the pairs."""
+    own = config["captioning"]
+    if world_images(own["csv"]):
+        return "generated"
+    names = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")
+    settings = {name: own[name] for name in names} | {"code": prepare_code()}
+    return requests.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+
+
+def pictures(csv):
+    """Function of wildcards: which pictures of a CSV are there, so that new ones count; a generated world is an input."""
+    own = config["captioning"]
+    if world_images(own[csv]):
+        return "generated"
+    return lambda wildcards: requests.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+
+
+def prepare_code():
+    """Digest of all that reads a caption CSV and its pictures."""
+    return code("prepare_captions", *plugin_files("datasets", [config["captioning"]["dataset"]]))
 
 
 def own_weights(source):

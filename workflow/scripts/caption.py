@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
+from retcap import job, scratch
 from retcap.captioning import failed_pairs, files, outcome
 from retcap.captioning.study import Study, caption_study
 
@@ -13,19 +13,17 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     model = snakemake.input.get("model")
     study = Study(
-        pairs=Path(snakemake.input.pairs),
+        requests=Path(snakemake.input.requests),
         pack=Path(snakemake.input.pack),
         model=Path(model) if model else None,
-        scratch=run.scratch,
-        **{name: value for name, value in snakemake.params.items() if name != "again"},
+        kept=scratch.lasting(snakemake),
+        **{name: value for name, value in snakemake.params.items() if name not in ("again", "asked")},
     )
     captions, result = caption_study(study, run.device)
-    lost = failed_pairs.count(files.read_items(study.pairs), captions)
+    lost = failed_pairs.count(files.read_requests(study.requests), captions)
     reason = f"{lost.failed} of {lost.of} pairs failed"
     tried = bool(lost.failed) and run.try_again(reason, same=lost.same)
     files.write_captions(run.out.captions, captions)
     counts = {"failed": lost.failed, "of": lost.of, "first": lost.first, "tried_again": tried}
     files.write_json(run.out.outcome, result | {"failed_pairs": counts})
-    if not lost.failed:  # else the next run finds the good ones there
-        run.discard_scratch()
     print(outcome.line(result | {"failed_pairs": counts}), flush=True)

@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 with job.start(snakemake) as run:
     captions = clean_captions(files.read_captions(snakemake.input.captions))
+    files.check_same_pictures(files.read_requests(snakemake.input.requests), captions)
     files.write_captions(run.out.captions, captions)
     files.write_predictions(run.out.predictions, files.read_rows(snakemake.input.rows), captions)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    params = {name: value for name, value in snakemake.params.items() if name != "code"}
-    out = Outputs(run.out.pairs, run.out.rows, run.out.pack, run.out.quarantine, run.out.coverage)
+    params = {name: value for name, value in snakemake.params.items() if name not in ("code", "pictures")}
+    own = run.out
+    out = Outputs(own.pairs, own.requests, own.rows, own.pack, own.quarantine, own.coverage)
     prepare(Path(snakemake.input.csv), out, workers=snakemake.threads, **params)

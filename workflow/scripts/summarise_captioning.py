@@ -14,6 +14,6 @@ with job.start(snakemake, accept_failed=True) as run:
     paths = dict(zip(params.models + params.baselines, snakemake.input.metrics, strict=True))
     failed = {name: run.failed[path].why for name, path in paths.items() if path in run.failed}
     good = {name: Path(path) for name, path in paths.items() if name not in failed}
-    result = summary.summarise(good, params.models, params.baselines, failed)
+    result = summary.summarise(good, params.models, params.baselines, failed, params.split)
     summary.write(result, run.out.summary)
     print(summary.banner(result), flush=True)

@@ -1,6 +1,7 @@
 """The files that pass between the stages of the captioning study, each written beside its place and renamed into it.
 
-    items.parquet       one row per (image, query): what has to be captioned, and all its references
+    items.parquet       one row per (image, query): what is captioned and scored, and all its references
+    requests.parquet    the same rows as a captioner gets them: no reference, no file name, in the order of the ids
     rows.parquet        one row per row of the input CSV that could be read, and the item it belongs to
     captions.parquet    one row per item: what one system (a model or a baseline) said
     predictions.csv     one row per row of the input CSV: the table for people
@@ -29,9 +30,9 @@ ITEMS = pa.schema(
         ("query", TEXT),
         ("references", TEXTS),
         ("rows", pa.list_(pa.int64())),  # CSV lines of the pair, also those without annotation
-        ("split", TEXT),
     ]
 )
+REQUESTS = pa.schema([("item_id", TEXT), ("query", TEXT), ("image_key", TEXT)])
 ROWS = pa.schema([("line", pa.int64()), ("image", TEXT), ("query", TEXT), ("reference", TEXT), ("item_id", TEXT)])
 CAPTIONS = pa.schema(
     [
@@ -43,6 +44,7 @@ CAPTIONS = pa.schema(
         ("tokens", pa.int64()),
         ("held_out", pa.list_(pa.int64())),  # only the human baseline: place of the reference that it says, per draw
         ("prompt", TEXT),
+        ("image_key", TEXT),  # the picture that a captioner was shown; null for a baseline
     ]
 )
 CLEANED = CAPTIONS.append(pa.field("cleaned", TEXT))
@@ -61,6 +63,16 @@ def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
 def read_items(path: Path) -> pd.DataFrame:
     """Read items.parquet."""
     return _read(path, ITEMS)
+
+
+def write_requests(path: Path, items: pd.DataFrame | list[dict]) -> None:
+    """Write requests.parquet: equal bytes as long as the same pictures are asked about in the same way."""
+    _write(path, pd.DataFrame(items).sort_values("item_id"), REQUESTS, unique=True)
+
+
+def read_requests(path: Path) -> pd.DataFrame:
+    """Read requests.parquet."""
+    return _read(path, REQUESTS)
 
 
 def write_rows(path: Path, rows: pd.DataFrame | list[dict]) -> None:
@@ -151,6 +163,20 @@ def check_same_items(path: Path, wanted: set[str], found: set[str]) -> None:
         raise ValueError(
             f"{path}: captions and items do not belong together: {len(missing)} items have no caption (first: "
             f"{missing[:1]}), {len(extra)} captions have no item (first: {extra[:1]}). Caption this items file again."
+        )
+
+
+def check_same_pictures(requests: pd.DataFrame, captions: pd.DataFrame) -> None:
+    """ValueError where captions were made from other pictures than those that lie there now under the same name."""
+    now = dict(zip(requests["item_id"], requests["image_key"], strict=True))
+    shown = [
+        (item, key) for item, key in zip(captions["item_id"], captions["image_key"], strict=True) if key is not None
+    ]
+    other = [item for item, key in shown if now.get(item) != key]
+    if other:
+        raise ValueError(
+            f"{len(other)} of {len(captions)} captions were made from pictures that have changed since (first item: "
+            f"{other[0]}). Caption these again: `snakemake --forcerun caption`."
         )
 
 

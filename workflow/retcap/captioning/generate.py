@@ -5,7 +5,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,14 +12,13 @@ import torch
 from retcap import memory
 from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
-from retcap.captioning.resume import Finished
+from retcap.captioning.resume import Finished, Item, content_ids
 
 logger = logging.getLogger(__name__)
 
 BUCKET_TOKENS = 8  # prompts are batched with prompts of a similar length, so little is spent on padding
 MEMORY_ADVICE = "Out of memory with a single item. Use a smaller model, fewer image pixels, or a GPU with more memory"
 
-Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
 Records = dict[int, dict]  # by place in the list of items
 
 
@@ -31,33 +29,34 @@ def caption_all(
     *,
     batch_size: int = 2,
     max_new_tokens: int = 64,
-    resume_folder: str | Path | None = None,
+    finished: Finished | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict]:
     """One record per item, in the order given: item_id, raw, status, reason, seconds, tokens, capped, prompt.
 
     status is "ok", "empty" (nothing but blanks came) or "failed" (reason says why, raw is ""). An item that fails never
-    harms its neighbours. With a resume_folder, finished batches are kept there: a later call with the same folder
-    generates only what is missing, and tries failed items again. The folder belongs to one checkpoint; the caller names
-    it by a hash of whatever else decides the captions.
+    harms its neighbours. Finished batches go to `finished`: what is there already, by query and pixels, is not
+    generated again, and failed items are tried again. Items of equal content are generated once.
     """
     twice = [item_id for item_id, count in Counter(item_id for item_id, _, _ in items).items() if count > 1]
     if twice:
         raise ValueError(f"Item id {twice[0]} occurs more than once among {len(items)} items. Ids have to be unique.")
-    start = time.perf_counter()
-    finished = Finished(resume_folder, {**captioner.description(), "max_new_tokens": max_new_tokens})
-    kept = ready = sum(item_id in finished.done for item_id, _, _ in items)
-    for bucket in plan(captioner, items, batch_size):
+    start, finished = time.perf_counter(), finished or Finished()
+    contents = content_ids(items, pack)
+    first = dict(zip(reversed(contents), reversed(range(len(items))), strict=True))  # content -> first place with it
+    distinct = sorted(first.values())
+    kept = ready = sum(content in finished.done for content in first)
+    for bucket in plan(captioner, [items[place] for place in distinct], batch_size):
         run = _Run(captioner, items, pack, max_new_tokens, limit=batch_size)
         for batch in bucket:
-            missing = [place for place in batch if items[place][0] not in finished.done]
+            missing = [distinct[at] for at in batch if contents[distinct[at]] not in finished.done]
             if missing:
                 made = run.batch(missing)
-                finished.commit([made[place] for place in missing])
+                finished.commit([{"content": contents[place]} | made[place] for place in missing])
                 ready += len(missing)
             if progress is not None:
-                progress(ready, len(items))
-    records = [finished.done[item_id] for item_id, _, _ in items]
+                progress(ready, len(first))
+    records = finished.records(items, contents)
     _log(captioner, records, kept, time.perf_counter() - start)
     return records
 
@@ -153,12 +152,12 @@ class _Run:
         return self._record(place, raw="", status="failed", reason=cause, seconds=0.0, tokens=0, capped=False)
 
     def _record(self, place: int, **fields) -> dict:
-        item_id, query, _ = self.items[place]
+        _, query, _ = self.items[place]
         try:
             prompt = self.captioner.prompt(query)
         except ValueError:
             prompt = ""  # a query that cannot be asked: its reason is in the record
-        return {"item_id": item_id, **fields, "prompt": prompt}
+        return {**fields, "prompt": prompt}
 
 
 def reason(error: BaseException) -> str:

@@ -7,7 +7,7 @@ pads its Q-Former's text on the wrong side.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
-from retcap.captioning.weights import Weights, content_sha256
+from retcap.captioning.weights import Weights, identify
 
 logger = logging.getLogger(__name__)
 
@@ -195,25 +195,24 @@ def load(
     device: str = "cpu",
     dtype: str | None = None,
     revision: str | None = None,
+    weights: Weights | None = None,
     allow_remote_code: bool = False,
 ) -> Captioner:
     """A captioner from a folder or a hub id (the card's, at the card's revision, when `source` is None).
 
     Weights come from safetensors alone. Code from the hub runs only if both the card and `allow_remote_code` say so.
-    dtype: the card's on a GPU and float32 on a CPU unless given.
+    dtype: the card's on a GPU and float32 on a CPU unless given. `weights`: what `identify` gave for source and
+    revision, where it was asked already, since it reads a folder's weights.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     card = plugin.CARD
-    local = source is not None and Path(source).is_dir()
-    if source is not None and not local and Path(source).is_absolute():
-        raise FileNotFoundError(f"No checkpoint folder at {source}. Give a folder that holds config.json, or a hub id.")
-    place = str(source) if source is not None else card.model_id
+    meant = weights or identify(source, revision, card)
+    place, local = meant.source, meant.sha256 is not None
     remote_code = card.trust_remote_code and allow_remote_code
     common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": remote_code}
-    if not local:  # the card's revision says nothing about another repository
-        common["revision"] = revision or (card.revision if place == card.model_id else "main")
-    content = content_sha256(place) if local else None  # before they are read: a file may be written over meanwhile
+    if not local:
+        common["revision"] = meant.revision
     precision = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
     processor = AutoProcessor.from_pretrained(place, **common)
     if torch.device(device).type != "cpu":
@@ -221,15 +220,14 @@ def load(
     model = AutoModelForImageTextToText.from_pretrained(
         place, dtype=getattr(torch, precision), use_safetensors=True, **common
     )
-    commit = None if local else str(getattr(model.config, "_commit_hash", None) or common["revision"])
-    weights = Weights(place, commit, content)
-    logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, weights, device, precision, policy, prompt_set)
+    came = meant if local else replace(meant, revision=getattr(model.config, "_commit_hash", None) or meant.revision)
+    logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, came, device, precision, policy, prompt_set)
     return Captioner(
         plugin=plugin,
         model=model.eval(),
         processor=processor,
         policy=policy,
         prompt_set=prompt_set,
-        weights=weights,
+        weights=came,
         prepare=plugin.prepare(processor, policy),
     )

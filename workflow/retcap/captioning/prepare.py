@@ -31,9 +31,10 @@ class NotLocal(ValueError):
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where `prepare` writes; anything with these five attributes will do."""
+    """Where `prepare` writes; anything with these attributes will do."""
 
     items: Path
+    requests: Path
     rows: Path
     images: Path  # a folder
     quarantine: Path
@@ -68,7 +69,6 @@ def prepare(
     dataset: str = "quic360",
     columns: dict[str, str] | None = None,
     images_root: Path | None = None,
-    split: str = "test",
     max_width_px: int = 2048,
     max_height_px: int = 1024,
     require_images: bool = True,
@@ -76,7 +76,7 @@ def prepare(
     download_to: Path | None = None,
     workers: int = 2,
 ) -> dict:
-    """Write the five outputs and return the coverage.
+    """Write the outputs and return the coverage.
 
     `columns` maps image, query, annotation to column names. `images_root` None is the CSV's folder.
     `require_images` False keeps pairs without an image (image_key null): for baselines and metrics, not for models.
@@ -93,7 +93,7 @@ def prepare(
     keys = _keys(Path(out.images), lost)
     if require_images and not keys:
         raise _no_images(csv, root, lost)
-    items, left_out, why = _items(csv, pairs, keys, lost if require_images else {}, split)
+    items, left_out, why = _items(csv, pairs, keys, lost if require_images else {})
     rejected = sorted([*found.rejected, *left_out], key=lambda record: record.line)
     check_balance(found, items, rejected)
     jsonl.write(out.quarantine, rejected)
@@ -101,8 +101,9 @@ def prepare(
         reasons = counts(record.reason for record in rejected)
         raise ValueError(f"{csv}: none of {len(pairs)} pairs can be used. Rows set aside: {reasons}.")
     files.write_items(out.items, items)
+    files.write_requests(out.requests, items)
     files.write_rows(out.rows, _rows(found.rows, items))
-    about = {"csv": csv.name, "dataset": dataset, "split": split, "rows": found.records}
+    about = {"csv": csv.name, "dataset": dataset, "rows": found.records}
     coverage = about | _coverage(found, items, keys, lost, rejected) | {"pairs_lost": counts(why), "pack": pack}
     files.write_json(out.coverage, coverage)
     reading.warn(csv, rejected, found.records, "quarantine.jsonl")
@@ -160,7 +161,7 @@ def _keys(pack: Path, lost: Lost) -> dict[str, str]:
 
 
 def _items(
-    csv: Path, pairs: list[_Pair], keys: dict[str, str], lost: Lost, split: str
+    csv: Path, pairs: list[_Pair], keys: dict[str, str], lost: Lost
 ) -> tuple[list[dict], list[Rejected], list[str]]:
     """The pairs that can be used, the rows of the others that have a caption, and per lost pair its reason."""
     items, rejected, why = [], [], []
@@ -175,7 +176,7 @@ def _items(
             names = {"item_id": item_id(pair.image, pair.query), "image": pair.image, "image_key": keys.get(pair.image)}
             references = [clean_reference(row.caption) for row in rows]
             lines = [row.line for row in pair.rows]
-            items.append(names | {"query": pair.query, "references": references, "rows": lines, "split": split})
+            items.append(names | {"query": pair.query, "references": references, "rows": lines})
     return items, rejected, why
 
 

@@ -1,49 +1,87 @@
-"""Finished captions on disk while a run is under way.
+"""Finished captions on disk, found again by what they are captions of, in this run and in later ones.
 
-run.json says what the captions were made with, so that a folder never mixes two settings; captions.jsonl grows by the
-records of one batch at a time.
+A folder holds the captions of one captioner. `<hash>.json` says what decides captions (the model, its weights, its
+settings) and `<hash>.jsonl`, named by the hash of just that, grows by the records of one batch at a time. A record is
+known by its content: the query, and the pixels that the model was shown. So rows that are added to a data set cost what
+is new, and nothing else does: no change of a reference, a file name or an order.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from retcap import jsonl
 from retcap.whole import replacing
 
+Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
+
 
 class Finished:
-    """Records by item id, kept in `folder` (in memory alone if None). Failed ones are not kept for the next run."""
+    """Records by content id, kept in `folder` (in memory alone if None). Failed ones are not kept for the next run."""
 
-    def __init__(self, folder: str | Path | None, settings: dict):
-        self.file = None if folder is None else Path(folder) / "captions.jsonl"
+    def __init__(self, folder: str | Path | None = None, settings: Mapping[str, Any] | None = None):
         self.done: dict[str, dict] = {}
-        if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            check_settings(self.file.with_name("run.json"), settings)
-            self._read(self.file)
+        self.about: dict[str, Any] | None = None  # what `describe` was told, now or in an earlier run
+        self._file: Path | None = None
+        self._settings = dict(settings or {})
+        if folder is not None:
+            name = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode()).hexdigest()[:16]
+            self._file = Path(folder) / f"{name}.jsonl"
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._read(self._file)
+
+    def describe(self, about: dict[str, Any]) -> None:
+        """Keep what is known of a model only once it is loaded, for a run that need not load it."""
+        self.about = about
+        if self._file is not None:
+            with replacing(self._file.with_suffix(".json")) as partial:
+                partial.write_text(json.dumps({"settings": self._settings, "about": about}, indent=1), encoding="utf-8")
 
     def commit(self, records: list[dict]) -> None:
         """Keep the records of one batch; after the return not even a kill loses them."""
-        self.done |= {record["item_id"]: record for record in records}
-        if self.file is not None:
-            jsonl.append(self.file, records)
+        self.done |= {record["content"]: record for record in records}
+        if self._file is not None:
+            jsonl.append(self._file, records)
+
+    def records(self, items: Sequence[Item], contents: Sequence[str]) -> list[dict]:
+        """One record per item, with its id in place of the content."""
+        known = [self.done[content] for content in contents]
+        return [
+            {"item_id": item_id} | {name: value for name, value in record.items() if name != "content"}
+            for (item_id, _, _), record in zip(items, known, strict=True)
+        ]
 
     def _read(self, file: Path) -> None:
+        description = file.with_suffix(".json")
+        if description.exists():
+            self.about = json.loads(description.read_text(encoding="utf-8"))["about"]
         for record in jsonl.read(file, appended=True) if file.exists() else ():
             if record["status"] != "failed":  # its cause may be gone: it is tried again
-                self.done[record["item_id"]] = record
+                self.done[record["content"]] = record
 
 
-def check_settings(path: Path, settings: dict) -> None:
-    """Raise if the file at `path` holds other settings; write them if there is none yet."""
-    text = json.dumps(settings, indent=1, sort_keys=True)
-    if not path.exists():
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(name for name in before.keys() | settings if before.get(name) != settings.get(name))
-        raise ValueError(
-            f"{path.parent}: these captions were made with another {', '.join(changed)}. "
-            "Delete the folder to start anew, or give another resume folder."
-        )
+def content_ids(items: Sequence[Item], pack: Mapping[str, np.ndarray]) -> list[str]:
+    """What each item is about: 32 hex digits over its query and the pixels of its image.
+
+    An item whose image is not there has its own id in place of the pixels, so that it stands for itself.
+    """
+    pixels: dict[str, str] = {}
+    contents = []
+    for item_id, query, key in items:
+        if isinstance(key, str) and key not in pixels:
+            pixels[key] = _of_pixels(pack, key)
+        shown = (pixels[key] if isinstance(key, str) else "") or f"item {item_id}"
+        contents.append(hashlib.sha256(f"{shown}\0{query}".encode()).hexdigest()[:32])
+    return contents
+
+
+def _of_pixels(pack: Mapping[str, np.ndarray], key: str) -> str:
+    try:
+        image = np.ascontiguousarray(pack[key])
+    except KeyError:
+        return ""
+    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()

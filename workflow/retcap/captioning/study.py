@@ -1,14 +1,16 @@
 """One model over one split: load, caption, record. Single pairs may fail; an error of the model is one of the job."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from retcap import plugins
+from retcap import plugins, provenance
 from retcap.captioning import files, outcome
-from retcap.captioning.weights import Weights
+from retcap.captioning.resume import Finished, Item, content_ids
+from retcap.captioning.weights import Weights, files_sha256, identify, is_pinned
+from retcap.images import ImagePack
 from retcap.progress import meter
 
 
@@ -17,7 +19,7 @@ class Study:
     """What one captioning job needs to know."""
 
     captioner: str
-    pairs: Path
+    requests: Path
     pack: Path
     model: Path | None  # folder of the tiny checkpoint, where a rule made one
     checkpoint: str  # "tiny", "hub", a hub id or a folder
@@ -27,7 +29,7 @@ class Study:
     image_policy: str
     batch_size: int
     max_new_tokens: int
-    scratch: Path  # finished batches lie here until the job has ended well
+    kept: Path  # finished captions lie here, for this run and for later ones
     code: str
 
     @property
@@ -53,39 +55,78 @@ def reason(error: BaseException) -> str:
 
 
 def _caption(study: Study, device: str) -> tuple[pd.DataFrame, Weights, dict[str, Any]]:
-    from retcap.captioning import generate, model
-    from retcap.images import ImagePack
-
+    """Captions, the weights they came from, and counts. The model is loaded only if a caption is missing."""
     plugin = plugins.load("captioners", study.captioner)
+    requests: Any = files.read_requests(study.requests)
+    items = [(item.item_id, item.query, item.image_key) for item in requests.itertuples()]
+    pack: Any = ImagePack(study.pack)
+    contents = content_ids(items, pack)
     try:
-        captioner = model.load(
-            plugin,
-            study.source,
-            policy=study.image_policy,
-            prompt_set=study.prompt,
-            device=device,
-            revision=study.revision,
-            allow_remote_code=study.trust_remote_code,
-        )
+        meant = identify(study.source, study.revision, plugin.CARD)
+        finished = Finished(study.kept, _settings(study, meant, device)) if is_pinned(meant) else None
+        captioner = None
+        if finished is None or finished.about is None or not all(content in finished.done for content in contents):
+            captioner = _load(study, plugin, meant, device)
     except Exception as error:
         raise RuntimeError(f"cannot load `{study.source or plugin.CARD.model_id}`: {reason(error)}") from error
-    pairs: Any = files.read_items(study.pairs)
-    pack: Any = ImagePack(study.pack)
-    records = generate.caption_all(
-        captioner,
-        [(pair.item_id, pair.query, pair.image_key) for pair in pairs.itertuples()],
-        pack,
-        batch_size=study.batch_size,
-        max_new_tokens=study.max_new_tokens,
-        resume_folder=study.scratch,
-        progress=meter(f"captions of {study.captioner}", "pair"),
+    if captioner is not None:
+        finished = finished or Finished(study.kept, _settings(study, captioner.weights, device))
+        finished.describe(captioner.description())
+    assert finished is not None
+    assert finished.about is not None
+    before = sum(content in finished.done for content in contents)
+    records = (
+        finished.records(items, contents) if captioner is None else _generate(study, captioner, items, pack, finished)
     )
     captions: Any = pd.DataFrame(records)
     about = {
-        "dtype": str(captioner.dtype).removeprefix("torch."),
+        "dtype": finished.about["dtype"],
         "device": device,
         "captioned": int((captions["status"] == "ok").sum()),
+        "kept_from_before": before,
         "mean_tokens": float(captions["tokens"].mean()),
         "at_token_cap": int(captions["capped"].sum()),
     }
-    return captions, captioner.weights, about
+    known = finished.about
+    return (
+        captions.merge(requests[["item_id", "image_key"]]),
+        Weights(known["source"], known["revision"], known["sha256"]),
+        about,
+    )
+
+
+def _load(study: Study, plugin: Any, meant: Weights, device: str) -> Any:
+    from retcap.captioning import model
+
+    return model.load(
+        plugin,
+        study.source,
+        policy=study.image_policy,
+        prompt_set=study.prompt,
+        device=device,
+        revision=study.revision,
+        weights=meant,
+        allow_remote_code=study.trust_remote_code,
+    )
+
+
+def _generate(study: Study, captioner: Any, items: list[Item], pack: Any, finished: Finished) -> list[dict]:
+    from retcap.captioning import generate
+
+    return generate.caption_all(
+        captioner,
+        items,
+        pack,
+        batch_size=study.batch_size,
+        max_new_tokens=study.max_new_tokens,
+        finished=finished,
+        progress=meter(f"captions of {study.captioner}", "pair"),
+    )
+
+
+def _settings(study: Study, weights: Weights, device: str) -> dict[str, Any]:
+    """Whatever decides a caption beside its query and its picture."""
+    params = ("captioner", "trust_remote_code", "prompt", "image_policy", "batch_size", "max_new_tokens", "code")
+    versions = {name: version for name, version in provenance.versions().items() if name in ("torch", "transformers")}
+    own = {name: getattr(study, name) for name in params}
+    return own | asdict(weights) | {"files": files_sha256(weights), "device": device, "versions": versions}

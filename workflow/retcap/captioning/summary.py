@@ -11,7 +11,7 @@ RULE = "=" * 60
 
 
 def summarise(
-    paths: Mapping[str, Path], models: list[str], baselines: list[str], failed: Mapping[str, str]
+    paths: Mapping[str, Path], models: list[str], baselines: list[str], failed: Mapping[str, str], split: str
 ) -> dict[str, Any]:
     """Content of `all_models_summary.json` from the `<system>_metrics.json` files.
 
@@ -24,6 +24,7 @@ def summarise(
     entries = [by_name[name] for name in models]
     completed = sum(entry["status"] == "completed" for entry in entries)
     return {
+        "split": split,
         "total": len(entries),
         "completed": completed,
         "failed": len(entries) - completed,

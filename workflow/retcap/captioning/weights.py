@@ -1,10 +1,14 @@
 """Which weights a captioner was made of: what a number must be published with."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from retcap.records import CaptionerCard
+
 READ_BYTES = 2**20
+BESIDE = {".json", ".jinja", ".model", ".py", ".txt"}  # files beside the weights that a checkpoint is read from
 
 
 @dataclass(frozen=True)
@@ -26,4 +30,33 @@ def content_sha256(folder: str | Path) -> str:
         with path.open("rb") as file:
             while part := file.read(READ_BYTES):
                 digest.update(part)
+    return digest.hexdigest()
+
+
+def identify(source: str | Path | None, revision: str | None, card: CaptionerCard) -> Weights:
+    """The weights that are meant, before they are loaded. None is the card's model at the card's revision.
+
+    FileNotFoundError for the absolute path of a folder that is not there.
+    """
+    if source is not None and Path(source).is_dir():
+        return Weights(str(source), sha256=content_sha256(source))
+    if source is not None and Path(source).is_absolute():
+        raise FileNotFoundError(f"No checkpoint folder at {source}. Give a folder that holds config.json, or a hub id.")
+    place = str(source) if source is not None else card.model_id
+    # The card's revision says nothing about another repository.
+    return Weights(place, revision or (card.revision if place == card.model_id else "main"))
+
+
+def is_pinned(weights: Weights) -> bool:
+    """Whether the same weights come every time: a folder of known content, or a commit, but not a branch."""
+    return weights.revision is None or re.fullmatch("[0-9a-f]{40}", weights.revision) is not None
+
+
+def files_sha256(weights: Weights) -> str | None:
+    """SHA-256 over configuration, tokenizer and processor files of a folder; None for a hub repository."""
+    if weights.sha256 is None:
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(path for path in Path(weights.source).iterdir() if path.suffix in BESIDE):
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()

@@ -22,7 +22,8 @@ Rows = Mapping[str, Mapping[str, Any]]  # item id -> row of a captions table
 
 def section(inputs: CaptioningInputs) -> dict[str, Any]:
     """Values for `captioning.html`."""
-    systems = scores.read_systems(read_json(inputs.summary), inputs.summary)
+    summary = read_json(inputs.summary)
+    systems = scores.read_systems(summary, inputs.summary)
     done = [system.name for system in systems if not system.failed]
     models = [system.name for system in scores.by_headline([s for s in systems if not s.baseline])]
     captions = {name: _captions(inputs.captions[name]) for name in done if name in inputs.captions}
@@ -47,7 +48,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "queries": query_table(items, headline, models),
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
-        "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
+        "coverage": [] if inputs.coverage is None else facts(_named(summary) | read_json(inputs.coverage)),
         "training": [line for system in systems for line in facts(system.record.get("training") or {})],
         "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
         "quarantine_given": inputs.quarantine is not None,
@@ -145,6 +146,10 @@ def query_table(
 
 def _captions(path: Path) -> Rows:
     return {row["item_id"]: row for row in read_rows(path, ["item_id", "raw", "status"])}
+
+
+def _named(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {"split": summary["split"]} if summary.get("split") else {}
 
 
 def _first_draw(table: pd.DataFrame) -> dict[str, float]:
