@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from retcap import hub
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
 
@@ -211,20 +212,21 @@ def load(
 
     card = plugin.CARD
     local = source is not None and Path(source).is_dir()
-    if source is not None and not local and Path(source).is_absolute():
-        raise FileNotFoundError(f"No checkpoint folder at {source}. Give a folder that holds config.json, or a hub id.")
     place = str(source) if source is not None else card.model_id
     remote_code = card.trust_remote_code and allow_remote_code
-    common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": remote_code}
+    common: dict[str, Any] = {"local_files_only": local or hub.offline(place), "trust_remote_code": remote_code}
     if not local:  # the card's revision says nothing about another repository
         common["revision"] = revision or (card.revision if place == card.model_id else "main")
     precision = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
-    processor = AutoProcessor.from_pretrained(place, **common)
+    key = f"captioning.options.{card.name}.checkpoint"
+    with hub.checkpoint(place, common.get("revision"), key):
+        processor = AutoProcessor.from_pretrained(place, **common)
     if torch.device(device).type != "cpu":
         common["device_map"] = {"": device}  # straight to the GPU, never whole in the machine's memory
-    model = AutoModelForImageTextToText.from_pretrained(
-        place, dtype=getattr(torch, precision), use_safetensors=True, **common
-    )
+    with hub.checkpoint(place, common.get("revision"), key):
+        model = AutoModelForImageTextToText.from_pretrained(
+            place, dtype=getattr(torch, precision), use_safetensors=True, **common
+        )
     logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, place, device, precision, policy, prompt_set)
     return Captioner(
         plugin=plugin,
