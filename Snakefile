@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 
 
 pathvars:
+    **SHARED,
     results=f"results/{config['experiment']}",
     logs=f"results/{config['experiment']}/logs",
     benchmarks=f"results/{config['experiment']}/benchmarks",

@@ -4,12 +4,13 @@ The file name is the registry key: there is no list to edit. Names such as `qwen
 plugins are loaded by path. Importing this module imports nothing heavy, and neither may a plugin at its top level.
 """
 
-import difflib
 import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+
+from retcap import spelling
 
 PACKAGE = Path(__file__).parent
 KINDS = ("backbones", "captioners", "datasets", "metrics")
@@ -39,8 +40,7 @@ def check(kind: str, name: str, task: str | None = None) -> None:
     """Raise UnknownPlugin, with a did-you-mean, unless a plugin of this kind (and task) has this name."""
     known = names(kind, task)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
+        hint = spelling.did_you_mean(name, known)
         what = kind.removesuffix("s") + (f" for {task}" if task else "")
         raise UnknownPlugin(f"No {what} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}.")
 

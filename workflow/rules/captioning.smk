@@ -9,11 +9,11 @@ wildcard_constraints:
 
 rule build_panorama_world:
     output:
-        train="results/data/panorama_world/train.csv",
-        test="results/data/panorama_world/test.csv",
-        images=directory("results/data/panorama_world/images"),
+        train="<panorama_world>/train.csv",
+        test="<panorama_world>/test.csv",
+        images=directory("<panorama_world>/images"),
     log:
-        "results/data/logs/build_panorama_world.log",
+        "<panorama_world>.log",
     conda:
         "../../envs/data.yaml"
     threads: 1

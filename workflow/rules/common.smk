@@ -4,20 +4,35 @@ import hashlib
 import json
 import os
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-from retcap import plugins
-from retcap.config import ConfigError, resolve
+from retcap import plugins, surroundings
+from retcap.config import ConfigError, overwriting, resolve, shared
 from retcap.digest import digest, save_cache
+
+
+def stop(message):
+    """End with this message alone: an exception would be printed with lines of this file, where nothing is wrong."""
+    logger.error(message)
+    raise SystemExit(1)
 
 
 def resolved_config():
     """The validated configuration; stops the workflow with all problems at once."""
-    files = ["config/config.yaml", *(os.path.relpath(file) for file in workflow.overwrite_configfiles)]
+    given = [min(os.path.relpath(file), os.path.abspath(file), key=len) for file in workflow.overwrite_configfiles]
+    files = ["config/config.yaml", *given]
+    settings = workflow.config_settings
     try:
-        return resolve(config, files, workflow.config_settings.config)
+        found = resolve(config, files, settings.config, settings.config_args)
     except ConfigError as error:
-        raise WorkflowError(str(error))
+        stop(str(error))
+    problems = surroundings.problems(Path(workflow.basedir), found["experiment"])
+    if problems:
+        stop("\n".join(problems))
+    replaced = overwriting.warning(found, settings.overwrite_config)
+    if replaced and workflow.is_main_process:
+        logger.warning(replaced)
+    return found
 
 
 def config_hash():
@@ -78,8 +93,8 @@ def caption_systems():
 
 def world_images(*paths):
     """The generated images that belong to the given CSV files, where those are generated."""
-    generated = any(path and path.startswith("results/data/panorama_world/") for path in paths)
-    return "results/data/panorama_world/images" if generated else []
+    folder = SHARED["panorama_world"]
+    return f"{folder}/images" if any(path and path.startswith(f"{folder}/") for path in paths) else []
 
 
 def retrieval_set(*names):
@@ -243,8 +258,10 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
+surroundings.quote_python()
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
-WORLD = "results/data/m2kr_world"
+SHARED = shared.folders(config)
+WORLD = SHARED["m2kr_world"]
