@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from retcap import plugins
 from retcap.config import checkpoints, checks, errors, inputs, shared
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
@@ -61,7 +62,7 @@ def resolve(
     errors at once. What only a run needs, such as folders of pictures, is a warning here: the plan of a run can be read
     on a machine without data.
     """
-    faults = errors.faults(files, arguments or ())
+    faults = plugins.broken() + errors.faults(files, arguments or ())
     config, problems, broken = _well_formed(raw)
     if config is not None:
         config = shared.placed(config)
