@@ -31,4 +31,5 @@ rule all:
         "<results>/config.yaml",
 
 
+params.count_by_name(workflow.rules)
 save_cache()  # of the code digests that the rules above asked for

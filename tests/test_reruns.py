@@ -70,6 +70,10 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={tiny: {steps: 7}}": TINY,
     "captioning={tiny: {learning_rate: 1e-3}}": TINY,
     "captioning={tiny: {learning_rate: 2e-3}}": set(),  # the default, written as YAML reads it: as text
+    "captioning={max_width_px: 1024, max_height_px: 2048}": PAIRS | TINY | {"prepare_training_captions"},  # swapped
+    "captioning={batch_size: 64, max_new_tokens: 8}": MODELS,  # swapped
+    "captioning={split: '{x} <y>'}": PAIRS,
+    "report={title: '{x} <y>'}": PAGE,
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAIRS,
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from retcap import params
+
 SHAPES_RESULTS = False  # see retcap.digest
 PACKAGES = (
     "torch",
@@ -31,15 +33,15 @@ KIB_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is K
 
 def begin(snakemake: Any) -> dict[str, Any]:
     """Everything that is known before the work starts."""
-    params = {name: value for name, value in snakemake.params.items() if name != "code"}
+    given = {name: value for name, value in snakemake.params.items() if name != "code"}
     commit, dirty = git_state()
     return {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": snakemake.params.get("seed"),
-        "code": snakemake.params.get("code"),
-        "params": params,
+        "code": params.digest_of(snakemake.params.get("code")),
+        "params": given,
         "threads": snakemake.threads,
         "commit": commit,
         "dirty": dirty,

@@ -57,7 +57,7 @@ rule prepare_captions:
         images_root=lookup("captioning/images_root", within=config),
         require_images=lookup("captioning/require_images", within=config),
         columns=lookup("captioning/columns", within=config),
-        split=lookup("captioning/split", within=config),
+        split=own_text("captioning/split"),
         max_width_px=lookup("captioning/max_width_px", within=config),
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),

@@ -6,7 +6,7 @@ import os
 
 from snakemake.logging import logger
 
-from retcap import plugins, surroundings
+from retcap import params, plugins, surroundings
 from retcap.config import ConfigError, overwriting, resolve, shared
 from retcap.digest import digest, save_cache
 
@@ -63,6 +63,12 @@ def sized(full, small):
 def memory(amount):
     """Function of wildcards and attempt: megabytes, a second attempt asks for twice as many. `amount` may be a function."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
+def own_text(path):
+    """Function of wildcards: a setting that is a text of the user's own, in which Snakemake must not expand braces."""
+    text = lookup(path, within=config)
+    return lambda wildcards: text
 
 
 def captioner_option(name):
