@@ -85,14 +85,19 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout this package lies in, and whether tracked files differ from it; None where git is not."""
+    """Commit of the checkout this package lies in, and whether its files differ from it; None where git is not.
+
+    They differ where a tracked file was changed, and where the workflow has files of its own, such as a new plugin.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        own = git("ls-files", "--others", "--exclude-standard", "--", ":/workflow")  # not the data beside it
+        return git("rev-parse", "HEAD"), bool(changed or own)
     except (OSError, subprocess.SubprocessError):
         return None, None
 

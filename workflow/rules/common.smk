@@ -8,7 +8,7 @@ from snakemake.logging import logger
 
 from retcap import params, plugins, surroundings
 from retcap.config import ConfigError, overwriting, resolve, shared
-from retcap.digest import digest, save_cache
+from retcap.digest import recorded, save_cache
 
 
 def stop(message):
@@ -42,7 +42,7 @@ def config_hash():
 
 def code(script, *more):
     """Digest of a script, of all it imports, and of further files (plugins, templates)."""
-    return digest(Path(workflow.basedir) / "workflow/scripts" / f"{script}.py", *more)
+    return recorded(Path(workflow.basedir) / "workflow/scripts" / f"{script}.py", *more)
 
 
 def plugin_files(kind, names):

@@ -18,7 +18,7 @@ def warning(values: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:
     folder = Path("results") / values["experiment"]
     if "experiment" in given:
         return None
-    differing = sorted(_differing(_recorded(folder / "config.yaml"), values))
+    differing = sorted(_differing(recorded(folder / "config.yaml"), values))
     if not differing:
         return None
     keys = ", ".join(differing[:SHOWN]) + (f" and {len(differing) - SHOWN} more" if differing[SHOWN:] else "")
@@ -28,7 +28,8 @@ def warning(values: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:
     )
 
 
-def _recorded(file: Path) -> dict[str, Any]:
+def recorded(file: Path) -> dict[str, Any]:
+    """The configuration that was written beside results; empty where there is none."""
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
