@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 
 
 pathvars:
+    **SHARED,
     results=f"results/{config['experiment']}",
     logs=f"results/{config['experiment']}/logs",
     benchmarks=f"results/{config['experiment']}/benchmarks",
@@ -28,6 +29,9 @@ rule all:
     input:
         "<results>/verdict.json",
         "<results>/config.yaml",
+
+
+params.count_by_name(workflow.rules)
 
 
 onsuccess:

@@ -192,7 +192,7 @@ def test_unknown_policy_and_prompt_set_are_named(name, folders):
 
 def test_a_missing_folder_is_named():
     plugin = plugins.load("captioners", NAMES[0])
-    with pytest.raises(FileNotFoundError, match="No checkpoint folder at /nowhere/model"):
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint folder at /nowhere/model"):
         model.load(plugin, "/nowhere/model")
 
 
@@ -207,12 +207,12 @@ def test_hub_code_runs_only_if_card_and_user_agree(card_says, user_says, runs, f
 
     def spy(place, **options):
         asked.append(options)
-        raise InterruptedError
+        raise LookupError
 
     monkeypatch.setattr(plugin, "CARD", msgspec.structs.replace(plugin.CARD, trust_remote_code=bool(card_says)))
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", spy)
     for source in (None, "someone/else"):
-        with pytest.raises(InterruptedError):
+        with pytest.raises(LookupError):
             model.load(plugin, source, allow_remote_code=bool(user_says))
     assert [options["trust_remote_code"] for options in asked] == [bool(runs)] * 2
     assert [options["revision"] for options in asked] == [plugin.CARD.revision, "main"]

@@ -63,7 +63,7 @@ def test_checks_over_several_keys_do_not_hide_each_other(tmp_path: Path):
         folder=tmp_path,
     )
     for line, words in [
-        (1, "experiment: string should match pattern"),
+        (1, "experiment: 'a/b' cannot be a name"),
         (3, "retrieval.k: 200 lies beyond search.depth = 100"),
         (4, "retrieval.dialects[0]: must be 'strict', 'ret' or 'flmr'. Got 'trec'"),
         (7, "retrieval.retrievers.ret2.backbone: no backbone is named `x`. Known: tiny"),
@@ -152,7 +152,7 @@ def test_cut_offs_come_sorted(tmp_path: Path):
 
 
 def test_an_absent_folder_of_pictures_is_a_warning_with_its_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    roots = "roots: {coco: nowhere/coco, '': results/data/m2kr_world/images}"
+    roots = "roots: {coco: nowhere/coco, '': <m2kr_world>/images}"
     text = f"retrieval:\n  datasets:\n    m2kr_oven:\n      {roots}\n    m2kr_okvqa: {{roots: nowhere/coco}}\n"
     with caplog.at_level(logging.WARNING):
         resolved(text, folder=tmp_path)
@@ -236,13 +236,14 @@ def test_the_readme_lists_every_field_of_the_cell_that_may_be_set():
 def test_a_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/config.json").write_text("{}")
     found = resolved("retrieval: {backbones: {own: {plugin: clip_hf, checkpoint: ~/clip}}}", folder=tmp_path)
     assert found["retrieval"]["backbones"]["own"]["checkpoint"] == str(tmp_path / "clip")
 
 
 def test_a_value_that_may_have_two_types_is_one_problem(tmp_path: Path):
     text = problems("retrieval:\n  datasets:\n    m2kr_oven: {roots: 5}\n", folder=tmp_path)
-    both = "input should be a valid string, or input should be a valid dictionary. Got 5 instead."
+    both = "input should be a valid string, or must hold keys. Got 5 instead."
     assert f"mine.yaml:3: retrieval.datasets.m2kr_oven.roots: {both}" in text
     assert "has 1 problem:" in text
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from retcap import hub, plugins
+from retcap.captioning import model
 from tiny_backbones import save_hf_clip, save_open_clip
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,37 @@ def test_weights_out_of_reach_name_key_revision_and_remedies(no_names, monkeypat
     with pytest.raises(ConnectionError, match=text):
         plugins.load("backbones", plugin).load("owner/nothing", revision="0123abc")
     assert slept == []  # the hub's library did not retry
+
+
+def test_a_captioner_out_of_reach_fails_at_once_and_names_its_key(no_names, monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    started = time.monotonic()
+    text = r"owner/nothing, revision main, is no folder here .*captioning.options.llava-1.5-7b.checkpoint to a folder"
+    with pytest.raises(ConnectionError, match=text):
+        model.load(plugins.load("captioners", "llava-1.5-7b"), "owner/nothing")
+    assert slept == []
+    assert time.monotonic() - started < 60  # imports; the hub's library alone waited for minutes
+
+
+@pytest.mark.parametrize("source", ["models/gone/deep", "/nowhere/gone", "gone"])
+def test_a_missing_folder_is_not_looked_for_on_the_hub(no_names, source):
+    key = r"\(seen from .*\). It is captioning.options.llava-1.5-7b.checkpoint"
+    with pytest.raises(FileNotFoundError, match=f"^There is no checkpoint folder at {source} {key}"):
+        model.load(plugins.load("captioners", "llava-1.5-7b"), source)
+    with pytest.raises(FileNotFoundError, match=r"It is retrieval.backbones.<name>.checkpoint"):
+        plugins.load("backbones", "clip_hf").load(source)
+
+
+def test_a_name_without_a_way_there_is_out_of_reach_too(monkeypatch):
+    def silent(address: tuple[str, int], timeout: float) -> socket.socket:
+        assert timeout <= 10
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
+    monkeypatch.setattr(socket, "create_connection", silent)
+    assert "does not answer: timed out" in str(hub.unreachable())
 
 
 @pytest.mark.parametrize("plugin", ["clip_hf", "clip_open_clip"])

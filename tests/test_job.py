@@ -1,6 +1,7 @@
 """The job runner: staged outputs, log, provenance, errors as printed; also after kill -9."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from workflow_copy import copy_workflow
 
 HEAD = """
 import sys, time, logging
@@ -129,3 +132,33 @@ def test_the_scratch_folder_is_named_after_params_and_inputs(tmp_path: Path):
     (tmp_path / "input.txt").write_text("content")
     fourth = run(tmp_path, WRITE + f"snakemake.input = ['{tmp_path}/input.txt']\nprint(run.scratch)\n").stdout.strip()
     assert len({first, third, fourth}) == 3
+
+
+def test_a_plugin_that_git_does_not_know_makes_the_tree_dirty(tmp_path: Path):
+    """The record of a run would else name a commit that lacks the code which ran."""
+    copy_workflow(tmp_path)
+    (tmp_path / ".gitignore").write_text("__pycache__/\n")
+    mine = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*mine, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+
+    def dirty() -> bool:
+        program = "from retcap import provenance; print(provenance.git_state()[1])"
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return {"True": True, "False": False}[done.stdout.strip()]
+
+    assert not dirty()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/own.csv").write_text("x")
+    (tmp_path / "config/own.yaml").write_text("seed: 1")  # the configuration is recorded beside the results
+    assert not dirty()
+    plugin = tmp_path / "workflow/retcap/metrics/mine.py"
+    plugin.write_text("x = 1\n")
+    assert dirty()
+    plugin.unlink()
+    assert not dirty()
+    (tmp_path / "Snakefile").write_text("x = 1\n")
+    assert dirty()

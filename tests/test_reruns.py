@@ -4,19 +4,12 @@ A copy of the workflow gets stand-ins for all outputs, marked as made by the cur
 is changed at a time, and the dry run must name exactly the rules of the table.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from workflow_copy import copy_workflow
-
-ROOT = Path(__file__).parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
-FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels"}
+from workflow_copy import finished_copy, rules_to_run, snakemake
 
 PAGE = {"write_config", "report", "check"}  # every key changes the resolved configuration, which the report shows
 SCORED = PAGE | {"score_captions", "summarise_captioning"}
@@ -80,6 +73,10 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={tiny: {steps: 7}}": TINY,
     "captioning={tiny: {learning_rate: 1e-3}}": TINY,
     "captioning={tiny: {learning_rate: 2e-3}}": set(),  # the default, written as YAML reads it: as text
+    "captioning={max_width_px: 1024, max_height_px: 2048}": PAIRS | TINY | {"prepare_training_captions"},  # swapped
+    "captioning={batch_size: 64, max_new_tokens: 8}": MODELS,  # swapped
+    "captioning={split: '{x} <y>'}": PAIRS,
+    "report={title: '{x} <y>'}": PAGE,
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
@@ -116,43 +113,10 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
 }
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    command = [*SNAKEMAKE, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def rules_to_run(text: str) -> set[str]:
-    """Rules of the job table of a dry run."""
-    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
-    if table is None:
-        assert "Nothing to be done" in text, text
-        return set()
-    return {line.split()[0] for line in table[1].splitlines()} - {"all", "total"}
-
-
-def finish(folder: Path, *options: str) -> Path:
-    """Make stand-ins for all outputs, and have them count as made."""
-    for line in snakemake(folder, "--summary", *options).splitlines():
-        path = line.split("\t")[0]
-        if not path.startswith("results/"):
-            continue
-        target = folder / path
-        if target.suffix in FILES:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text("")
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-    snakemake(folder, "--touch", "--forceall", "--quiet", "all", *options)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow whose outputs all exist and count as made."""
-    return finish(copy_workflow(tmp_path_factory.mktemp("finished")))
+    return finished_copy(tmp_path_factory.mktemp("finished"))
 
 
 def test_a_finished_run_has_nothing_to_do(finished: Path):

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from test_reruns import BUILT, EMBEDDED, MODELS, finish, rules_to_run, snakemake
-from workflow_copy import copy_workflow
+from test_reruns import BUILT, EMBEDDED, MODELS
+from workflow_copy import copy_workflow, finish, rules_to_run, snakemake
 
 CSV = """url,query,annotation
 a.png,sea,waves roll on the sea

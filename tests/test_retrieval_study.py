@@ -18,7 +18,7 @@ from retcap.retrieval import comparison, study, systems
 from retcap.retriever import pairs
 from small_world import SMALL
 
-WORLD = "results/data/m2kr_world/"
+WORLD = "<m2kr_world>/"
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     copy_workflow(folder)
     plugins.load("datasets", "m2kr_world").build(
-        folder / "results/data/m2kr_world", seed=4, **SMALL | {"train_queries": ROWS, "pairs": 40}
+        folder / "results/data/m2kr_world/seed-0", seed=4, **SMALL | {"train_queries": ROWS, "pairs": 40}
     )
     return folder
 

@@ -1,9 +1,15 @@
-"""A copy of the workflow without results, for tests that run Snakemake or edit files."""
+"""A copy of the workflow without results, or with stand-ins for them, for tests that run Snakemake or edit files."""
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
+FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels"}
 
 
 def copy_workflow(folder: Path) -> Path:
@@ -13,3 +19,44 @@ def copy_workflow(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     return folder
+
+
+def finished_copy(folder: Path) -> Path:
+    """The same with a stand-in for every output of the demo, marked as made by the current rules (`--touch`)."""
+    return finish(copy_workflow(folder))
+
+
+def finish(folder: Path, *options: str) -> Path:
+    """Make a stand-in for every output of a copy, called with these options, and have them count as made."""
+    for line in snakemake(folder, "--summary", *options).splitlines():
+        if line.startswith("results/"):
+            stand_in(folder / line.split("\t")[0])
+    snakemake(folder, "--touch", "--forceall", "--quiet", "all", *options)
+    return folder
+
+
+def stand_in(target: Path) -> None:
+    """Make an empty file or folder of this name."""
+    if target.suffix in FILES:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+    else:
+        target.mkdir(parents=True, exist_ok=True)
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    """What Snakemake prints in a copy, where it must succeed."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
+    command = [*SNAKEMAKE, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def rules_to_run(text: str) -> set[str]:
+    """Rules of the job table of a dry run."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in text, text
+        return set()
+    return {line.split()[0] for line in table[1].splitlines()} - {"all", "total"}

@@ -20,6 +20,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 VERSION = 2  # of the rules below; raised when they change, because the cache outlives them
 CACHE = Path(".snakemake/retcap-digests.json")  # in the working directory; content-addressed, safe to delete
+RECORDS = Path(".snakemake/retcap-code")  # likewise: what each digest covered
+_kept: set[str] = set()  # digests whose record is known to be there
 Import = tuple[int, str, str]  # dots of a relative import, module, name taken from it
 
 
@@ -28,29 +30,53 @@ def digest(*files: Path) -> str:
 
     Python files count by syntax tree, other files (templates, style sheets) by their bytes.
     """
+    return _joined(modules(*files))
+
+
+def recorded(*files: Path) -> str:
+    """The same, and what it covers is kept, so that a later run can say which module changed; see `retcap.why`."""
+    covered = modules(*files)
+    value = _joined(covered)
+    if value not in _kept:
+        _kept.add(value)
+        file = RECORDS / f"{value}.json"
+        if not file.is_file():
+            RECORDS.mkdir(parents=True, exist_ok=True)
+            _replace(file, json.dumps(covered))
+    return value
+
+
+def covered(value: str) -> dict[str, str] | None:
+    """What a digest of an earlier run covered: each file's name and hash of its meaning. None where it is not known."""
+    try:
+        return json.loads((RECORDS / f"{value}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def modules(*files: Path) -> dict[str, str]:
+    """Files that the digest covers, by name (relative to the package where they lie in it), with their hashes."""
     seen: dict[str, str] = {}
     for file in files:
         _collect(Path(file), seen)
-    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in sorted(seen.items())).encode()).hexdigest()[
-        :12
-    ]
+    return dict(sorted(seen.items()))
 
 
-def modules(*files: Path) -> list[str]:
-    """Names of all files that the digest of the given files covers, relative to the package where they lie in it."""
-    seen: dict[str, str] = {}
-    for file in files:
-        _collect(Path(file), seen)
-    return sorted(seen)
+def _joined(covered: dict[str, str]) -> str:
+    return hashlib.sha256("\n".join(f"{name} {value}" for name, value in covered.items()).encode()).hexdigest()[:12]
 
 
 def save_cache() -> None:
     """Keep what was parsed for the next run: parsing some hundred modules costs seconds, hashing them nothing."""
     known = _known()
     if known.pop("changed", False) and CACHE.parent.is_dir():
-        partial = CACHE.with_name(f".{CACHE.name}.{os.getpid()}")
-        partial.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(partial, CACHE)
+        _replace(CACHE, json.dumps(known))
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)
 
 
 def _collect(file: Path, seen: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import time
 import urllib.parse
@@ -10,23 +11,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 log = logging.getLogger(__name__)
 SHAPES_RESULTS = False  # see retcap.digest
 ATTEMPTS = 3
 WAIT_S = 10.0  # between attempts
+ANSWER_S = 5.0  # to wait for the first answer; cluster nodes often know names and have no way out
+BACKBONE = "retrieval.backbones.<name>.checkpoint"  # key of the configuration
 
 
 def unreachable() -> str | None:
-    """Why no request can succeed: the hub's name has no address here. None where it has one, or a proxy knows it."""
+    """Why no request can succeed: the hub's name has no address here, or nobody answers there.
+
+    None where somebody does, or where a proxy may know the way.
+    """
     from huggingface_hub import constants
 
-    host = urllib.parse.urlsplit(constants.ENDPOINT).hostname or "huggingface.co"
-    if "https" in urllib.request.getproxies() or os.environ.get("ALL_PROXY"):
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    host, port = address.hostname or "huggingface.co", address.port or (80 if address.scheme == "http" else 443)
+    if {"http", "https", "all"} & set(urllib.request.getproxies()) or os.environ.get("ALL_PROXY"):
         return None
     try:
-        socket.getaddrinfo(host, 443)
+        socket.getaddrinfo(host, port)
     except OSError as error:
         return f"there is no network here, or no name service: {host}: {error}"
+    try:
+        socket.create_connection((host, port), timeout=ANSWER_S).close()
+    except OSError as error:
+        return f"{host} does not answer: {error}"
     return None
 
 
@@ -36,8 +48,10 @@ def offline(source: str | Path) -> bool:
 
 
 @contextmanager
-def checkpoint(source: str | Path, revision: str | None) -> Iterator[None]:
+def checkpoint(source: str | Path, revision: str | None, key: str = BACKBONE) -> Iterator[None]:
     """Name the configuration key and the remedies in errors of weights that should come from the hub."""
+    if not Path(source).is_dir() and not HUB_ID.fullmatch(str(source)):
+        raise FileNotFoundError(f"There is no checkpoint folder at {source} (seen from {Path.cwd()}). It is {key}.")
     with _quiet():
         try:
             yield
@@ -45,10 +59,9 @@ def checkpoint(source: str | Path, revision: str | None) -> Iterator[None]:
             if Path(source).is_dir():
                 raise
             raise ConnectionError(
-                f"The checkpoint {source}, revision {revision or 'main'}, cannot be had from the hub: "
-                f"{unreachable() or _line(error)}. It is the `checkpoint` of a backbone: set "
-                "retrieval.backbones.<name>.checkpoint to a folder with its files, or HF_HOME to a cache that has this "
-                "revision (`hf download` fills one where there is a network)."
+                f"The checkpoint {source}, revision {revision or 'main'}, is no folder here and cannot be had from the "
+                f"hub: {unreachable() or _line(error)}. Set {key} to a folder with its files, or HF_HOME to a cache "
+                "that has this revision (`hf download` fills one where there is a network)."
             ) from error
 
 

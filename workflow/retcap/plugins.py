@@ -4,29 +4,55 @@ The file name is the registry key: there is no list to edit. Names such as `qwen
 plugins are loaded by path. Importing this module imports nothing heavy, and neither may a plugin at its top level.
 """
 
-import difflib
 import importlib.util
 import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from retcap import spelling
+from retcap.records import BackboneCard, CaptionerCard, DatasetCard, MetricCard
 
 PACKAGE = Path(__file__).parent
-KINDS = ("backbones", "captioners", "datasets", "metrics")
+CARDS = {"backbones": BackboneCard, "captioners": CaptionerCard, "datasets": DatasetCard, "metrics": MetricCard}
+KINDS = tuple(CARDS)
 
 
 class UnknownPlugin(ValueError):
     """A plugin name that no file carries; the message lists the known ones and the nearest."""
 
 
+class BrokenPlugin(ValueError):
+    """A plugin file that cannot be read, or whose card is not what its kind needs; the message names file and line."""
+
+
 def names(kind: str, task: str | None = None) -> list[str]:
-    """Sorted names of all plugins of one kind, or of those whose card says `task`.
+    """Sorted names of all plugins of one kind, or of those whose card says `task`; broken ones have no task.
 
     Files that start with an underscore are helpers, not plugins.
     """
     _check_kind(kind)
     found = sorted(file.name.removesuffix(".py") for file in (PACKAGE / kind).glob("*.py") if file.name[0] != "_")
-    return found if task is None else [name for name in found if load(kind, name).CARD.task == task]
+    return found if task is None else [name for name in found if _task(kind, name) == task]
+
+
+def broken() -> list[str]:
+    """What is wrong with plugin files, one line each."""
+    found = []
+    for kind in KINDS:
+        for name in names(kind):
+            if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+                found.append(f"{PACKAGE / kind / name}.py: a plugin is named with letters, digits, dots, _ and - only.")
+                continue
+            try:
+                load(kind, name)
+            except BrokenPlugin as error:
+                found.append(str(error))
+    return found
 
 
 def path(kind: str, name: str) -> Path:
@@ -39,14 +65,13 @@ def check(kind: str, name: str, task: str | None = None) -> None:
     """Raise UnknownPlugin, with a did-you-mean, unless a plugin of this kind (and task) has this name."""
     known = names(kind, task)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
+        hint = spelling.did_you_mean(name, known)
         what = kind.removesuffix("s") + (f" for {task}" if task else "")
         raise UnknownPlugin(f"No {what} is named `{name}`.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """Import one plugin, once per process."""
+    """Import one plugin, once per process. Raises UnknownPlugin or BrokenPlugin."""
     file = path(kind, name)
     module_name = f"{__package__}.{kind}.{name}" if name.isidentifier() else _escaped(kind, name)
     if module_name in sys.modules:
@@ -58,10 +83,54 @@ def load(kind: str, name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+        _check_card(kind, name, module)
+    except Exception as error:
         del sys.modules[module_name]
-        raise
+        raise BrokenPlugin(f"{_place(file, error)}: the plugin `{name}` of {kind} {_reason(error)}") from error
     return module
+
+
+def _task(kind: str, name: str) -> str | None:
+    try:
+        return load(kind, name).CARD.task
+    except BrokenPlugin:
+        return None
+
+
+def _check_card(kind: str, name: str, module: ModuleType) -> None:
+    """A card of the right sort with values of the right types, that says its own name."""
+    wanted = CARDS[kind]
+    card: Any = getattr(module, "CARD", None)
+    if not isinstance(card, wanted):
+        what = "has no CARD" if card is None else f"has a {type(card).__name__} as CARD"
+        raise _Wrong(f"{what}. It needs a {wanted.__name__}: see records.py and the plugins beside it.")
+    try:
+        msgspec.convert(msgspec.to_builtins(card), wanted)
+    except msgspec.ValidationError as error:
+        raise _Wrong(f"has a wrong value in its CARD: {error}.") from error
+    if card.name != name:
+        raise _Wrong(f"says in its CARD that its name is `{card.name}`. The name of the file is the plugin's name.")
+
+
+class _Wrong(Exception):
+    """What is wrong with a module that can be imported."""
+
+
+def _place(file: Path, error: Exception) -> str:
+    """The file, with the line in it where the error came from."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return f"{file}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f"{file}:{lines[-1]}" if lines else str(file)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, _Wrong):
+        return str(error)
+    missing = re.search(r"[Mm]issing required argument '(\w+)'", str(error))
+    if missing:
+        return f"does not give the field `{missing[1]}` of its CARD. Add it: records.py says what it means."
+    return f"cannot be imported: {type(error).__name__}: {error}. Mend it, or take the file out of the folder."
 
 
 def _escaped(kind: str, name: str) -> str:

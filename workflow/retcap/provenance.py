@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from retcap import params
+
 SHAPES_RESULTS = False  # see retcap.digest
 PACKAGES = (
     "torch",
@@ -31,15 +33,15 @@ KIB_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is K
 
 def begin(snakemake: Any) -> dict[str, Any]:
     """Everything that is known before the work starts."""
-    params = {name: value for name, value in snakemake.params.items() if name not in ("code", "again")}
+    given = {name: value for name, value in snakemake.params.items() if name not in ("code", "again")}
     commit, dirty = git_state()
     return {
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": snakemake.params.get("seed"),
-        "code": snakemake.params.get("code"),
-        "params": params,
+        "code": params.digest_of(snakemake.params.get("code")),
+        "params": given,
         "threads": snakemake.threads,
         "commit": commit,
         "dirty": dirty,
@@ -83,14 +85,19 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout this package lies in, and whether tracked files differ from it; None where git is not."""
+    """Commit of the checkout this package lies in, and whether its files differ from it; None where git is not.
+
+    They differ where a tracked file was changed, and where the workflow has files of its own, such as a new plugin.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        own = git("ls-files", "--others", "--exclude-standard", "--", ":/workflow")  # not the data beside it
+        return git("rev-parse", "HEAD"), bool(changed or own)
     except (OSError, subprocess.SubprocessError):
         return None, None
 

@@ -8,11 +8,11 @@ wildcard_constraints:
 
 rule build_panorama_world:
     output:
-        train="results/data/panorama_world/train.csv",
-        test="results/data/panorama_world/test.csv",
-        images=directory("results/data/panorama_world/images"),
+        train="<panorama_world>/train.csv",
+        test="<panorama_world>/test.csv",
+        images=directory("<panorama_world>/images"),
     log:
-        "results/data/logs/build_panorama_world.log",
+        "<panorama_world>.log",
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -331,7 +331,7 @@ rule summarise_captioning:
     params:
         models=lookup("captioning/models", within=config),
         baselines=lookup("captioning/baselines", within=config),
-        split=lookup("captioning/split", within=config),
+        split=own_text("captioning/split"),
         code=code("summarise_captioning"),
     message:
         "summing up the captioning study"

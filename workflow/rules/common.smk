@@ -5,21 +5,37 @@ import json
 import os
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-from retcap import plugins
+from retcap import params, plugins, surroundings
 from retcap.captioning import asked as requests
-from retcap.config import ConfigError, resolve
-from retcap.digest import digest, save_cache
+from retcap.config import ConfigError, overwriting, resolve, shared
+from retcap.digest import recorded, save_cache
 from retcap.failures import again as tries
+
+
+def stop(message):
+    """End with this message alone: an exception would be printed with lines of this file, where nothing is wrong."""
+    logger.error(message)
+    raise SystemExit(1)
 
 
 def resolved_config():
     """The validated configuration; stops the workflow with all problems at once."""
-    files = ["config/config.yaml", *(os.path.relpath(file) for file in workflow.overwrite_configfiles)]
+    given = [min(os.path.relpath(file), os.path.abspath(file), key=len) for file in workflow.overwrite_configfiles]
+    files = ["config/config.yaml", *given]
+    settings = workflow.config_settings
     try:
-        return resolve(config, files, workflow.config_settings.config)
+        found = resolve(config, files, settings.config, settings.config_args)
     except ConfigError as error:
-        raise WorkflowError(str(error))
+        stop(str(error))
+    problems = surroundings.problems(Path(workflow.basedir), found["experiment"])
+    if problems:
+        stop("\n".join(problems))
+    replaced = overwriting.warning(found, settings.overwrite_config)
+    if replaced and workflow.is_main_process:
+        logger.warning(replaced)
+    return found
 
 
 def config_hash():
@@ -29,7 +45,7 @@ def config_hash():
 
 def code(script, *more):
     """Digest of a script, of all it imports, and of further files (plugins, templates)."""
-    return digest(Path(workflow.basedir) / "workflow/scripts" / f"{script}.py", *more)
+    return recorded(Path(workflow.basedir) / "workflow/scripts" / f"{script}.py", *more)
 
 
 def plugin_files(kind, names):
@@ -50,6 +66,12 @@ def sized(full, small):
 def memory(amount):
     """Function of wildcards and attempt: megabytes, a second attempt asks for twice as many. `amount` may be a function."""
     return lambda wildcards, attempt: attempt * (amount(wildcards) if callable(amount) else amount)
+
+
+def own_text(path):
+    """Function of wildcards: a setting that is a text of the user's own, in which Snakemake must not expand braces."""
+    text = lookup(path, within=config)
+    return lambda wildcards: text
 
 
 def attempt(wildcards, attempt):
@@ -151,8 +173,8 @@ def human_captions():
 
 def world_images(*paths):
     """The generated images that belong to the given CSV files, where those are generated."""
-    generated = any(path and path.startswith("results/data/panorama_world/") for path in paths)
-    return "results/data/panorama_world/images" if generated else []
+    folder = SHARED["panorama_world"]
+    return f"{folder}/images" if any(path and path.startswith(f"{folder}/") for path in paths) else []
 
 
 def retrieval_set(*names):
@@ -342,10 +364,12 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
+surroundings.quote_python()
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
-WORLD = "results/data/m2kr_world"
 ALONE = 2  # retries of a rule that may fail alone; see retcap/failures/killed.py
 FAILED_BEFORE = tries.failures(RESULTS)
+SHARED = shared.folders(config)
+WORLD = SHARED["m2kr_world"]

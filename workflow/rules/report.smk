@@ -35,7 +35,7 @@ rule report:
         mem_mb=memory(3000),
         runtime=15,
     params:
-        title=lookup("report/title", within=config),
+        title=own_text("report/title"),
         examples=lookup("report/examples", within=config),
         systems=caption_systems(),
         encoders=retrieval_systems(),

@@ -11,9 +11,9 @@ wildcard_constraints:
 
 rule build_m2kr_world:
     output:
-        world=directory("results/data/m2kr_world"),
+        world=directory("<m2kr_world>"),
     log:
-        "results/data/logs/build_m2kr_world.log",
+        "<m2kr_world>.log",
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -31,9 +31,9 @@ rule build_m2kr_world:
 
 rule download_m2kr:
     output:
-        file="results/data/m2kr/{file}",
+        file="<m2kr>/{file}",
     log:
-        "results/data/logs/download_m2kr/{file}.log",
+        "<m2kr>/logs/{file}.log",
     localrule: True
     conda:
         "../../envs/models.yaml"
@@ -161,7 +161,7 @@ rule screen_retrieval:
 
 rule pretrain_tiny_clip:
     input:
-        world="results/data/m2kr_world",
+        world="<m2kr_world>",
     output:
         model=directory("<results>/models/tiny_clip"),
         history="<results>/retrieval/tiny_clip.json",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from retcap import hub
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
 from retcap.captioning.weights import Weights, identify
@@ -210,16 +211,19 @@ def load(
     meant = weights or identify(source, revision, card)
     place, local = meant.source, meant.sha256 is not None
     remote_code = card.trust_remote_code and allow_remote_code
-    common: dict[str, Any] = {"local_files_only": local, "trust_remote_code": remote_code}
+    common: dict[str, Any] = {"local_files_only": local or hub.offline(place), "trust_remote_code": remote_code}
     if not local:
         common["revision"] = meant.revision
     precision = dtype or ("float32" if torch.device(device).type == "cpu" else card.dtype)
-    processor = AutoProcessor.from_pretrained(place, **common)
+    key = f"captioning.options.{card.name}.checkpoint"
+    with hub.checkpoint(place, common.get("revision"), key):
+        processor = AutoProcessor.from_pretrained(place, **common)
     if torch.device(device).type != "cpu":
         common["device_map"] = {"": device}  # straight to the GPU, never whole in the machine's memory
-    model = AutoModelForImageTextToText.from_pretrained(
-        place, dtype=getattr(torch, precision), use_safetensors=True, **common
-    )
+    with hub.checkpoint(place, common.get("revision"), key):
+        model = AutoModelForImageTextToText.from_pretrained(
+            place, dtype=getattr(torch, precision), use_safetensors=True, **common
+        )
     came = meant if local else replace(meant, revision=getattr(model.config, "_commit_hash", None) or meant.revision)
     logger.info("loaded %s from %s: %s, %s, %s, %s", card.name, came, device, precision, policy, prompt_set)
     return Captioner(

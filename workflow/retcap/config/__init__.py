@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from retcap.config import checks, inputs
+from retcap import plugins
+from retcap.config import checkpoints, checks, errors, inputs, shared
 from retcap.config.captioning import Captioning, PanoramaWorld
-from retcap.config.checks import Place
-from retcap.config.errors import ConfigError, Problem, describe, explain
-from retcap.config.parts import NotNegative, Section, key
+from retcap.config.errors import ConfigError, Place, Problem, describe, explain
+from retcap.config.limits import EXAMPLES, SEEDS
+from retcap.config.parts import ExperimentName, NotNegative, Section, Unique, key
 from retcap.config.retrieval import Retrieval
 from retcap.config.retrieval_data import M2krWorld
 
@@ -28,16 +29,16 @@ class Report(Section):
     """The report page."""
 
     title: str = key("retcap: vision-language experiments", "title of the page")
-    examples: NotNegative = key(9, "captioned panoramas shown", "pairs")
+    examples: NotNegative = key(9, "captioned panoramas shown", "pairs", most=EXAMPLES)
 
 
 class Config(Section):
     """The whole configuration; the defaults are the embedded demo."""
 
-    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = key("demo", "results/<experiment>/")
-    seed: NotNegative = key(0, "base of every random draw")
+    experiment: ExperimentName = key("demo", "results/<experiment>/")
+    seed: NotNegative = key(0, "base of every random draw", most=SEEDS)
     device: Literal["cpu", "cuda"] = key("cpu", "cuda: GPU rules ask for their GPUs; cpu: they ask for none")
-    studies: Annotated[list[Literal["retrieval", "captioning"]], Field(min_length=1)] = key(
+    studies: Annotated[Unique[Literal["retrieval", "captioning"]], Field(min_length=1)] = key(
         ["retrieval", "captioning"], "studies to run"
     )
     on_top_of: str | None = key(None, "in an overlay: file beside it that must be given before it", "path")
@@ -48,21 +49,29 @@ class Config(Section):
     report: Report = key(Report(), "the report page")
 
 
-def resolve(raw: dict[str, Any], files: Sequence[str | Path] = (), overrides: dict[str, Any] | None = None) -> dict:
+def resolve(
+    raw: dict[str, Any],
+    files: Sequence[str | Path] = (),
+    overrides: dict[str, Any] | None = None,
+    arguments: Sequence[str] | None = None,
+) -> dict:
     """The validated configuration as plain Python values, numbers coerced (`1e-3` is text in YAML).
 
-    `files` are the YAML files it was merged from, later ones winning, and `overrides` what came from the command line:
-    both serve to name the place of an error. Raises ConfigError with all errors at once. What only a run needs, such as
-    folders of pictures, is a warning here: the plan of a run can be read on a machine without data.
+    `files` are the YAML files it was merged from, later ones winning, and `overrides` what came from the command line,
+    as typed in the `arguments` of `--config`: all serve to name the place of an error. Raises ConfigError with all
+    errors at once. What only a run needs, such as folders of pictures, is a warning here: the plan of a run can be read
+    on a machine without data.
     """
+    faults = plugins.broken() + errors.faults(files, arguments or ())
     config, problems, broken = _well_formed(raw)
     if config is not None:
-        found = [*checks.findings(config), *inputs.findings(config), *inputs.base(config, files)]
-        problems += [(finding.place, finding.message) for finding in found if not finding.is_void(broken)]
-    if problems or config is None:
-        raise ConfigError(explain(problems, files, overrides or {}))
-    warnings = [(finding.place, finding.message) for finding in inputs.warnings(config)]
-    for warning in explain(warnings, files, overrides or {}):
+        config = shared.placed(config)
+        found = [*checks.findings(config), *inputs.findings(config), *checkpoints.findings(config)]
+        found += inputs.base(config, files)
+        problems += [finding for finding in found if not finding.is_void(broken)]
+    if faults or problems or config is None:
+        raise ConfigError(faults + explain(problems, files, overrides or {}))
+    for warning in explain(inputs.warnings(config), files, overrides or {}):
         log.warning("%s", warning)
     return config.model_dump(mode="python")
 
@@ -77,9 +86,9 @@ def _well_formed(raw: dict[str, Any]) -> tuple[Config | None, list[Problem], lis
         try:
             return Config.model_validate(values), problems, broken
         except ValidationError as error:
-            for place, message in describe(error, Config, raw):
-                if not any(place[: len(known)] == known for known in broken):
-                    problems.append((place, message))
+            for problem in describe(error, Config, raw):
+                if not any(problem.place[: len(known)] == known for known in broken):
+                    problems.append(problem)
             places = [_without(values, error["loc"]) for error in error.errors()]
             if not any(places):
                 return None, problems, broken

@@ -1,19 +1,23 @@
 """Configuration of the captioning study."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, SEEDS, STEPS, TOKENS, WORLD_IMAGES
 from retcap.config.parts import (
     Captioner,
     CaptionMetric,
     CaptionSet,
     Checkpoint,
+    DataPath,
     Fraction,
     NotNegative,
     Positive,
     PositiveNumber,
+    Revision,
     Section,
+    Unique,
     key,
 )
 
@@ -39,8 +43,8 @@ class CaptionerOptions(Section):
     """Settings of one captioner; every key left out takes the study's value."""
 
     checkpoint: Checkpoint | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
-    revision: str | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
-    batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size")
+    revision: Revision | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
+    batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size", most=BATCH)
     image_policy: Literal["native", "letterbox", "squash"] | None = key(None, "null: captioning.image_policy")
     trust_remote_code: bool = key(False, "run model code from the hub, for this model only")
 
@@ -48,40 +52,42 @@ class CaptionerOptions(Section):
 class TinyTraining(Section):
     """Training of the tiny checkpoints that stand in for the real models where `checkpoint` is `tiny`."""
 
-    steps: Positive | None = key(None, "optimiser steps; null: the captioner's own number", "steps")
-    batch_size: Positive = key(32, "panoramas per step", "pairs")
-    learning_rate: PositiveNumber = key(2e-3, "peak learning rate of AdamW")
+    steps: Positive | None = key(None, "optimiser steps; null: the captioner's own number", "steps", most=STEPS)
+    batch_size: Positive = key(32, "panoramas per step", "pairs", most=BATCH)
+    learning_rate: PositiveNumber = key(2e-3, "peak learning rate of AdamW", most=RATE)
 
 
 class PanoramaWorld(Section):
     """The generated panorama world: 2:1 pictures with objects left, in the middle and right."""
 
-    train_images: Positive = key(2500, "panoramas to train the tiny captioners on", "images")
-    test_images: Positive = key(60, "panoramas to caption", "images")
-    seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world")
+    train_images: Positive = key(2500, "panoramas to train the tiny captioners on", "images", most=WORLD_IMAGES)
+    test_images: Positive = key(60, "panoramas to caption", "images", most=WORLD_IMAGES)
+    seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world", most=SEEDS)
 
 
 class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
     dataset: CaptionSet = key("quic360", "data set plugin that reads the CSV")
-    csv: str = key("results/data/panorama_world/test.csv", "CSV to caption; the default is generated", "path")
-    train_csv: str | None = key(
-        "results/data/panorama_world/train.csv",
+    csv: DataPath = key("<panorama_world>/test.csv", "CSV to caption; the default is generated", "path")
+    train_csv: DataPath | None = key(
+        "<panorama_world>/train.csv",
         "CSV of training captions: for the blind baseline and the tiny checkpoints; null: none",
         "path",
     )
-    images_root: str | None = key(None, "folder that image paths start from; null: the CSV's folder", "path")
+    images_root: DataPath | None = key(None, "folder that image paths start from; null: the CSV's folder", "path")
     require_images: bool = key(True, "quarantine pairs without a readable image; false: keep them for the baselines")
-    download_to: str | None = key(
+    download_to: DataPath | None = key(
         None, "folder for pictures given by http address; null: never use the network", "path"
     )
     pack_encoding: Literal["raw", "jpeg", "png"] = key("raw", "how decoded panoramas are stored; raw is fastest")
     columns: Columns = key(Columns(), "column names")
     split: str = key("test", "name of the split, for the record")
-    max_width_px: Positive = key(2048, "panoramas are decoded once and capped to this width", "px")
-    max_height_px: Positive = key(1024, "and to this height", "px")
-    models: list[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
+    max_width_px: Positive = key(
+        2048, "panoramas are decoded once and capped to this width", "px", most=PIXELS, least=16
+    )
+    max_height_px: Positive = key(1024, "and to this height", "px", most=PIXELS, least=16)
+    models: Unique[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
     checkpoint: Checkpoint = key(
         "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
     )
@@ -89,16 +95,26 @@ class Captioning(Section):
     tiny: TinyTraining = key(TinyTraining(), "training of the tiny checkpoints")
     prompt: Literal["bare", "instruct"] = key("bare", "`bare`: the query alone; `instruct`: a sentence around it")
     image_policy: Literal["native", "letterbox", "squash"] = key("squash", "how a 2:1 panorama becomes model input")
-    batch_size: Positive = key(8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs")
-    max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide")
+    batch_size: Positive = key(
+        8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs", most=BATCH
+    )
+    max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide", most=TOKENS)
     max_failed_share: Fraction = key(
         0.01, "a model that failed on a larger share of the pairs that have a picture is not scored; 1: always scored"
     )
-    baselines: list[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
-    human_draws: Annotated[int, Field(ge=1, le=20)] = key(
-        5, "how often a reference is held out to be the human caption, another one each time; scores are means", "draws"
+    baselines: Unique[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
+    human_draws: Positive = key(
+        5,
+        "how often a reference is held out to be the human caption, another one each time; scores are means",
+        "draws",
+        most=HELD_OUT,
     )
-    metrics: list[CaptionMetric] = key(
+    metrics: Unique[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
-    bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
+    bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
+
+    def checkpoint_of(self, captioner: str) -> str:
+        """Checkpoint of one captioner, its own or else the study's."""
+        own = self.options.get(captioner)
+        return self.checkpoint if own is None or own.checkpoint is None else own.checkpoint

@@ -1,14 +1,15 @@
 """Checks that look at more than one key. They run on what is well formed, so that one mistake hides no other."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from retcap.config.errors import Place
+from retcap.config.errors import Problem as Finding
 from retcap.retriever import config as cells
 
 if TYPE_CHECKING:
     from retcap.config import Config
 
-Place = tuple[str | int, ...]
 STUDIES: Place = ("studies",)
 NEEDED = {"train": "training queries", "test": "test queries", "passages": "the corpus that test queries search"}
 ELSEWHERE = {  # fields of ReTConfig that have a key of their own, and where
@@ -18,26 +19,9 @@ ELSEWHERE = {  # fields of ReTConfig that have a key of their own, and where
 }
 
 
-class Finding(NamedTuple):
-    """What is wrong at a place. `reads` are further places it was judged by: where one is wrong itself, it is void."""
-
-    place: Place
-    message: str
-    reads: tuple[Place, ...] = ()
-
-    def is_void(self, broken: list[Place]) -> bool:
-        """Whether it only follows from keys that are reported already."""
-        near = any(_starts(self.place, place) or _starts(place, self.place) for place in broken)
-        return near or any(_starts(read, place) for read in self.reads for place in broken)
-
-
-def _starts(place: Place, beginning: Place) -> bool:
-    return place[: len(beginning)] == beginning
-
-
 def findings(config: "Config") -> Iterator[Finding]:
     """Everything that these checks find."""
-    for check in (enough, data_sets, weights, cut_offs, backbones, selection, cell_settings):
+    for check in (enough, captions, data_sets, weights, negatives, cut_offs, backbones, selection, cell_settings):
         yield from check(config)
 
 
@@ -52,6 +36,21 @@ def enough(config: "Config") -> Iterator[Finding]:
                 f"no {what} is left. The study needs at least one: name one, or take `retrieval` out of `studies`.",
                 (STUDIES,),
             )
+
+
+def captions(config: "Config") -> Iterator[Finding]:
+    """The captioning study needs something that captions, and tiny checkpoints need something to learn from."""
+    own = config.captioning
+    if "captioning" not in config.studies:
+        return
+    if not own.models and not own.baselines:
+        text = "neither a captioner nor a baseline is left. Name one, or take `captioning` out of `studies`."
+        yield Finding(("captioning", "models"), text, (("captioning", "baselines"), STUDIES))
+    tiny = [name for name in own.models if own.checkpoint_of(name) == "tiny"]
+    if own.train_csv is None and tiny:
+        text = f"is null, and the tiny checkpoints of {', '.join(tiny)} are trained on it. Name a CSV, or a checkpoint."
+        reads: tuple[Place, ...] = (("captioning", "checkpoint"), ("captioning", "models"), STUDIES)
+        yield Finding(("captioning", "train_csv"), text, reads)
 
 
 def data_sets(config: "Config") -> Iterator[Finding]:
@@ -79,6 +78,18 @@ def weights(config: "Config") -> Iterator[Finding]:
         last = list(config.retrieval.datasets)[-1]
         text = "the weights of all data sets are 0, so there is nothing to train on. Give one a weight above 0."
         yield Finding(("retrieval", "datasets", last, "weight"), text)
+
+
+def negatives(config: "Config") -> Iterator[Finding]:
+    """A contrastive loss over one pair is 0 whatever the model does."""
+    own, place = config.retrieval.training, ("retrieval", "training")
+    if "retrieval" in config.studies and own.per_device_batch_size * (own.gpus if own.gather_negatives else 1) < 2:
+        text = (
+            "a batch of one pair has no negatives, and accumulated batches do not see each other: nothing would be "
+            "learnt. Use at least 2."
+        )
+        reads: tuple[Place, ...] = ((*place, "gpus"), (*place, "gather_negatives"))
+        yield Finding((*place, "per_device_batch_size"), text, reads)
 
 
 def cut_offs(config: "Config") -> Iterator[Finding]:

@@ -4,16 +4,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from retcap.config.limits import (
+    ACCUMULATION,
+    BATCH,
+    DEPTH,
+    DEVICES,
+    DRAWS,
+    EPOCHS,
+    MEMORY,
+    RATE,
+    SHARDS,
+    STEPS,
+    WORKERS,
+)
 from retcap.config.parts import (
     BackbonePlugin,
     Checkpoint,
     Fraction,
     NotNegative,
+    NotNegativeNumber,
     OwnName,
     Positive,
     PositiveNumber,
     RetrievalSetName,
+    Revision,
     Section,
+    Unique,
     key,
 )
 from retcap.config.retrieval_data import SEED, Download, MissingImages, Pack, RetrievalSet, world_sets
@@ -25,7 +41,7 @@ class BackboneChoice(Section):
 
     plugin: BackbonePlugin = key("clip_open_clip", "`clip_open_clip` or `clip_hf`")
     checkpoint: Checkpoint = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
-    revision: str | None = key(None, "hub revision (commit)")
+    revision: Revision | None = key(None, "hub revision (commit)")
 
 
 class RetrieverChoice(Section):
@@ -39,52 +55,54 @@ class RetrieverChoice(Section):
 class TinyClip(Section):
     """Contrastive pre-training of the small CLIP that serves the demo as backbone."""
 
-    steps: Positive = key(300, "optimiser steps", "steps")
-    batch_size: Positive = key(128, "image-text pairs per step", "pairs")
-    learning_rate: PositiveNumber = key(1.5e-3, "peak learning rate of AdamW")
+    steps: Positive = key(300, "optimiser steps", "steps", most=STEPS)
+    batch_size: Positive = key(128, "image-text pairs per step", "pairs", most=BATCH, least=2)
+    learning_rate: PositiveNumber = key(1.5e-3, "peak learning rate of AdamW", most=RATE)
 
 
 class RetrievalTraining(Section):
     """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
 
-    epochs: PositiveNumber = key(2, "passes over the mixed training rows", "epochs")
-    max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps")
-    schedule_epochs: PositiveNumber | None = key(None, "horizon of warm-up and decay; null: epochs", "epochs")
-    per_device_batch_size: Positive = key(64, "pairs per device and step", "pairs", SEED)
-    gradient_accumulation: Positive = key(1, "batches per step", "batches", SEED)
-    chunk_size: Positive | None = key(None, "pairs per chunk of exact cached gradients; null: off", "pairs")
-    learning_rate: PositiveNumber = key(1e-3, "peak learning rate of AdamW")
+    epochs: PositiveNumber = key(2, "passes over the mixed training rows", "epochs", most=EPOCHS)
+    max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps", most=STEPS)
+    schedule_epochs: PositiveNumber | None = key(
+        None, "horizon of warm-up and decay; null: epochs", "epochs", most=EPOCHS
+    )
+    per_device_batch_size: Positive = key(64, "pairs per device and step", "pairs", SEED, most=BATCH)
+    gradient_accumulation: Positive = key(1, "batches per step", "batches", SEED, most=ACCUMULATION)
+    chunk_size: Positive | None = key(None, "pairs per chunk of exact cached gradients; null: off", "pairs", most=BATCH)
+    learning_rate: PositiveNumber = key(1e-3, "peak learning rate of AdamW", most=RATE)
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = key("cosine", "learning-rate schedule", "", SEED)
     warmup_ratio: Fraction = key(0.1, "share of the schedule spent on warm-up", "", SEED)
-    weight_decay: Annotated[float, Field(ge=0)] = key(0.0, "of AdamW")
+    weight_decay: NotNegativeNumber = key(0.0, "of AdamW")
     bf16: bool = key(False, "bfloat16 autocast")
     tf32: bool = key(False, "TF32 matrix products on GPUs that have them")
     symmetric_loss: bool = key(True, "mean of query→passage and passage→query")
     positive_sets: bool = key(False, "another positive of a query is never its negative")
     gather_negatives: bool = key(True, "negatives from all devices")
     learn_temperature: bool = key(True, "train the logit scale")
-    freeze: list[Literal["text", "vision"]] = key([], "towers that stay as they are")
+    freeze: Unique[Literal["text", "vision"]] = key([], "towers that stay as they are")
     gradient_checkpointing: bool = key(False, "less memory, one more forward pass")
-    eval_k: Annotated[list[Positive], Field(min_length=1)] = key(
+    eval_k: Annotated[Unique[Positive], Field(min_length=1)] = key(
         [1, 5, 10], "cut-offs of R@k and PR@k in evaluations during training"
     )
     select_metric: str = key("R@10", "its mean over the sets selects the checkpoint and stops the run", "", SEED)
     load_best: bool = key(True, "keep the selected checkpoint; false: the last one", "", SEED)
     keep_best_per_set: bool = key(True, "keep the best checkpoint of the mean and of each set in models/best-per-set/")
     patience: Positive | None = key(3, "evaluations without progress before stopping; null: never stop early", "", SEED)
-    threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
+    threshold: NotNegativeNumber = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
     save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
     log_steps: Positive = key(10, "steps between points of the loss curve", "steps")
-    gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
-    workers: NotNegative = key(0, "data-loader processes per device", "processes")
+    gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs", most=DEVICES)
+    workers: NotNegative = key(0, "data-loader processes per device", "processes", most=WORKERS)
 
 
 class Embedding(Section):
     """Encoding of queries and passages."""
 
-    shards: Positive = key(1, "jobs per data set and system", "shards")
-    batch_size: Positive = key(128, "items per batch", "items")
+    shards: Positive = key(1, "jobs per data set and system", "shards", most=SHARDS)
+    batch_size: Positive = key(128, "items per batch", "items", most=BATCH)
     compute: Literal["fp32", "bf16", "fp16"] = key("fp32", "what the model computes in")
     storage: Literal["float32", "float16"] = key("float32", "what is written")
 
@@ -92,9 +110,9 @@ class Embedding(Section):
 class Search(Section):
     """Nearest-passage search."""
 
-    depth: Positive = key(100, "distinct passages kept per query", "passages")
-    memory_mb: Positive = key(1024, "budget of working memory", "MB")
-    approximate: list[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key(
+    depth: Positive = key(100, "distinct passages kept per query", "passages", most=DEPTH)
+    memory_mb: Positive = key(1024, "budget of working memory", "MB", most=MEMORY, least=64)
+    approximate: Unique[Literal["ivf_flat", "ivf_pq", "hnsw"]] = key(
         ["ivf_flat", "ivf_pq", "hnsw"], "indexes to compare with the exact search; they change no score"
     )
 
@@ -111,7 +129,7 @@ class Retrieval(Section):
         {"ret2": RetrieverChoice(cell={"hidden_size": 96, "num_queries": 4})},
         "retrievers to train, by a name of your own; null leaves one out",
     )
-    baselines: list[Literal["random", "zero_shot", "untrained"]] = key(
+    baselines: Unique[Literal["random", "zero_shot", "untrained"]] = key(
         ["random", "zero_shot", "untrained"], "rows beside the trained retrievers"
     )
     tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
@@ -126,11 +144,11 @@ class Retrieval(Section):
     dialects: Annotated[list[Literal["strict", "ret", "flmr"]], Field(min_length=1)] = key(
         ["strict", "ret", "flmr"], "rules of scoring; the first makes all tables, the others stand beside it"
     )
-    bootstrap_draws: Annotated[int, Field(ge=100)] = key(1000, "draws of the image-clustered bootstrap", "draws")
+    bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
     near_duplicate_bits: Annotated[int, Field(ge=0, le=11)] | None = key(
         8, "audit near-duplicate images too: bits of 64 that may differ; null: off", "bits"
     )
-    fail_on: list[AuditCheck] = key(list(FAIL_ON), "audit findings that stop the run")
+    fail_on: Unique[AuditCheck] = key(list(FAIL_ON), "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")
 
     @field_validator("datasets", "backbones", "retrievers", mode="before")

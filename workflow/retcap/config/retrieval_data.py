@@ -1,40 +1,51 @@
 """Configuration of the retrieval study's data: files, hold-outs, pictures, downloads, the generated world."""
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from retcap import plugins
-from retcap.config.parts import Fraction, NotNegative, Positive, Section, key
+from retcap.config.limits import PIXELS, ROWS, SEEDS, WEIGHT
+from retcap.config.parts import (
+    DataPath,
+    Fraction,
+    NotNegative,
+    NotNegativeNumber,
+    Positive,
+    Repository,
+    Revision,
+    Section,
+    key,
+)
 
 SEED = "the TinyCLIP-ReT-2 study"
-WORLD = "results/data/m2kr_world/"
+WORLD = "<m2kr_world>/"
 
 
 class HoldOut(Section):
     """Validation rows taken out of the training rows, where a data set has no validation split of its own."""
 
-    rows: Positive = key(5000, "training rows to hold out", "rows", SEED)
+    rows: Positive = key(5000, "training rows to hold out", "rows", SEED, most=ROWS)
     by: Literal["passage", "image", "row"] = key("passage", "what stays together; `passage` makes its entities unseen")
 
 
 class RetrievalSet(Section):
     """Files of one M2KR data set; lists, because the releases are split in several files."""
 
-    train: list[str] = key([], "JSONL files of training queries", "paths")
-    train_passages: list[str] = key(
+    train: list[DataPath] = key([], "JSONL files of training queries", "paths")
+    train_passages: list[DataPath] = key(
         [], "corpus of the training queries; empty: the passages in the query lines", "paths"
     )
-    valid: list[str] = key([], "JSONL files of validation queries; with `holdout` they are only audited", "paths")
-    valid_passages: list[str] = key(
+    valid: list[DataPath] = key([], "JSONL files of validation queries; with `holdout` they are only audited", "paths")
+    valid_passages: list[DataPath] = key(
         [], "corpus of the validation queries; empty: the test corpus and what the lines bring", "paths"
     )
-    test: list[str] = key([], "JSONL files of test queries", "paths")
-    passages: list[str] = key([], "JSONL files of the corpus that test queries search", "paths")
-    roots: str | dict[str, str] = key("", "folder of the images, or path prefix → folder", "path")
-    valid_limit: Positive | None = key(5000, "validation queries used, drawn at random; null: all", "queries", SEED)
+    test: list[DataPath] = key([], "JSONL files of test queries", "paths")
+    passages: list[DataPath] = key([], "JSONL files of the corpus that test queries search", "paths")
+    roots: DataPath | dict[str, DataPath] = key("", "folder of the images, or path prefix → folder", "path")
+    valid_limit: Positive | None = key(
+        5000, "validation queries used, drawn at random; null: all", "queries", SEED, most=ROWS
+    )
     holdout: HoldOut | None = key(None, "hold validation rows out of training; null: the set has its own")
-    weight: Annotated[float, Field(ge=0)] = key(1.0, "how often an epoch shows each training row", "", SEED)
+    weight: NotNegativeNumber = key(1.0, "how often an epoch shows each training row", "", SEED, most=WEIGHT)
 
     def files(self) -> dict[str, list[str]]:
         """Every input file by key."""
@@ -62,7 +73,7 @@ def world_sets() -> dict[str, RetrievalSet]:
 class Pack(Section):
     """Images are decoded and resized once."""
 
-    side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px")
+    side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px", most=PIXELS, least=32)
     resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
 
@@ -79,11 +90,11 @@ class MissingImages(Section):
 class Download(Section):
     """Where the published JSONL files come from."""
 
-    repository: str = key("aimagelab/ReT-M2KR", "data set on the hub", "", "ReT-2")
-    revision: str | None = key(None, "its revision (commit); null: the newest, which may change under you")
+    repository: Repository = key("aimagelab/ReT-M2KR", "data set on the hub, owner/name", "", "ReT-2")
+    revision: Revision | None = key(None, "its revision (commit); null: the newest, which may change under you")
 
 
 class M2krWorld(Section):
     """The generated M2KR world."""
 
-    seed: NotNegative = key(0, "seed of the world")
+    seed: NotNegative = key(0, "seed of the world", most=SEEDS)

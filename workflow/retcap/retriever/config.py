@@ -1,16 +1,18 @@
 """Settings of the ReT-2 retriever: the part of `config.json` that is not the backbone's."""
 
-import difflib
 import math
-from collections.abc import Container, Iterable
+import re
+from collections.abc import Container
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
+from retcap import spelling
 from retcap.retriever.layers import STRATEGIES
 
 CLIP_LOGIT_SCALE = math.log(1 / 0.07)  # 2.6593, CLIP's initial value (Radford et al. 2021, section 2.5)
+LARGEST = 65_536  # of a state or an output; the largest published model has 18,432 (PaLM 540B)
 CLIP_LOGIT_SCALE_MAX = math.log(100)  # 4.6052, CLIP's clamp (same place)
 
 
@@ -78,32 +80,41 @@ class ReTConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self.late_proj_output_size or self.hidden_size
 
     def _problems(self) -> list[tuple[str, str]]:
-        found = []
-        if self.hidden_size < 2 or self.hidden_size % 2:
-            found.append(("hidden_size", f"{self.hidden_size} must be even: half of the sinusoids are cosines."))
-        if not 1 <= self.num_queries <= self.hidden_size:
-            found.append(("num_queries", f"{self.num_queries} must lie in 1..hidden_size ({self.hidden_size})."))
-        if self.heads < 1:
-            found.append(("num_heads", f"{self.heads} must be at least 1."))
-        elif self.hidden_size % self.heads:
-            text = f"{self.hidden_size} is not a multiple of its {self.heads} heads: set num_heads."
-            found.append(("hidden_size", text))
-        found += self._layer_problems()
-        if self.late_proj_output_size < 0:
-            found.append(("late_proj_output_size", f"{self.late_proj_output_size} must be 0 (none) or positive."))
+        found = self._size_problems() + self._layer_problems()
+        if not 0 <= self.late_proj_output_size <= LARGEST:
+            text = f"{self.late_proj_output_size} must be 0 (none) or a size up to {LARGEST:,}."
+            found.append(("late_proj_output_size", text))
         if self.global_features and self.pooling == "none":
             found.append(("global_features", "needs one vector per item: set pooling to mean or first."))
         for name in ("dropout_p", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 found.append((name, f"{getattr(self, name)} must be at least 0 and below 1."))
-        if self.logit_scale_init > self.logit_scale_max:
+        priors = ("input_gate_bias_prior", "forget_gate_bias_prior", "logit_scale_init", "logit_scale_max")
+        endless = [name for name in priors if not math.isfinite(getattr(self, name))]
+        found += [(name, f"{getattr(self, name)} must be a finite number.") for name in endless]
+        if not endless and self.logit_scale_init > self.logit_scale_max:
             text = f"{self.logit_scale_init} exceeds logit_scale_max {self.logit_scale_max}."
             found.append(("logit_scale_init", text))
         return found
 
+    def _size_problems(self) -> list[tuple[str, str]]:
+        found = []
+        if not 2 <= self.hidden_size <= LARGEST:
+            return [("hidden_size", f"{self.hidden_size} must lie in 2..{LARGEST:,}.")]
+        if self.hidden_size % 2:
+            found.append(("hidden_size", f"{self.hidden_size} must be even: half of the sinusoids are cosines."))
+        if not 1 <= self.num_queries <= self.hidden_size:
+            found.append(("num_queries", f"{self.num_queries} must lie in 1..hidden_size ({self.hidden_size})."))
+        if self.num_heads is not None and self.num_heads < 1:
+            found.append(("num_heads", f"{self.num_heads} must be at least 1."))
+        elif self.hidden_size % self.heads:
+            text = f"{self.hidden_size} is not a multiple of its {self.heads} heads: set num_heads."
+            found.append(("hidden_size", text))
+        return found
+
     def _layer_problems(self) -> list[tuple[str, str]]:
         if self.layer_strategy not in STRATEGIES:
-            hint = _did_you_mean(self.layer_strategy, STRATEGIES)
+            hint = spelling.did_you_mean(self.layer_strategy, STRATEGIES)
             return [("layer_strategy", f"{self.layer_strategy!r} must be one of {', '.join(STRATEGIES)}.{hint}")]
         listed = {"text_layers": self.text_layers, "vision_layers": self.vision_layers}
         missing = [name for name, layers in listed.items() if layers is None]
@@ -118,12 +129,23 @@ class ReTConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.layer_strategy != "explicit" and len(missing) < 2:
             text = f"goes with layer_strategy 'explicit' only, not {self.layer_strategy!r}."
             return [(name, text) for name, layers in listed.items() if layers is not None]
-        if len(self.text_layers or ()) != len(self.vision_layers or ()):
-            text = (
-                f"{list(self.text_layers or ())} and vision_layers {list(self.vision_layers or ())} differ in length."
-            )
-            return [("text_layers", text)]
-        return []
+        return self._list_problems() if self.layer_strategy == "explicit" else []
+
+    def _list_problems(self) -> list[tuple[str, str]]:
+        """Of lists of layers given one by one; that the towers have them is checked where the towers are."""
+        found = []
+        for name in ("text_layers", "vision_layers"):
+            layers = list(getattr(self, name))
+            if not layers:
+                found.append((name, "[] names no layer, and the cell reads at least one."))
+            elif min(layers) < 0:
+                found.append((name, f"{layers} has a negative layer. Layers are counted from 0."))
+            elif len(set(layers)) < len(layers):
+                found.append((name, f"{layers} names a layer more than once. The cell reads each layer once."))
+        text, vision = list(self.text_layers or ()), list(self.vision_layers or ())
+        if not found and len(text) != len(vision):
+            found.append(("text_layers", f"{text} and vision_layers {vision} differ in length."))
+        return found
 
 
 def problems(values: dict[str, Any], elsewhere: Container[str] = ()) -> list[tuple[str, str]]:
@@ -134,13 +156,13 @@ def problems(values: dict[str, Any], elsewhere: Container[str] = ()) -> list[tup
     for name, value in values.items():
         if name not in fields:
             known = [field for field in fields if field not in elsewhere]
-            text = f"unknown field.{_did_you_mean(str(name), known)} Fields of the cell: {', '.join(known)}."
+            text = f"unknown field.{spelling.did_you_mean(str(name), known)} Fields of the cell: {', '.join(known)}."
             found.append((str(name), text))
             continue
         try:
             good[name] = msgspec.convert(value, fields[name], strict=False)
         except msgspec.ValidationError as error:
-            text = str(error).rstrip(".")
+            text = re.sub(r" - at `\$\[(\d+)\]`", r" in entry \1", str(error).rstrip("."))
             found.append((name, f"{text[0].lower()}{text[1:]}. Got {value!r} instead.{_options(fields[name])}"))
     if found:
         return found  # the rest cannot be judged against a default in the place of what is wrong
@@ -157,11 +179,6 @@ def from_mapping(values: dict[str, Any]) -> ReTConfig:
     if found:
         raise ValueError("Retriever settings:" + "".join(f"\n  - {field}: {text}" for field, text in found))
     return msgspec.convert(values, ReTConfig, strict=False)
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean `{near[0]}`?" if near else ""
 
 
 def _options(kind: Any) -> str:

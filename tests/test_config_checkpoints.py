@@ -1,0 +1,94 @@
+"""Checkpoints in the configuration: a folder that is missing is no hub id, and a word that is none is told so."""
+
+from pathlib import Path
+
+import pytest
+
+from test_config_checks import problems, resolved
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with folders that are checkpoints of transformers and of open_clip, and one that is none."""
+    for name, file in {"ours/hf": "config.json", "ours/oc": "open_clip_config.json", "ours/none": "x.txt"}.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / file).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("models/our-clip", "no folder at `models/our-clip` (seen from {here}), though it looks like one."),
+        ("ours/gone", "no folder at `ours/gone` (seen from {here}), though it looks like one."),
+        ("a/b/c", "no checkpoint at `a/b/c` (seen from {here}). Give the path of a folder, or a hub id."),
+        ("./gone", "no checkpoint at `./gone`"),
+        ("gone/", "no checkpoint at `gone/`"),
+        ("tinny", "and no hub id, which is owner/name. Did you mean `tiny`? Give `tiny`"),
+        ("''", "checkpoint: is empty. Give the path of a folder, or a hub id."),
+        ("ours/none/x.txt", "`ours/none/x.txt` is a file. Give the folder that holds"),
+        ("ours/none", "`ours/none` is no checkpoint: it holds no "),
+    ],
+)
+@pytest.mark.parametrize("place", ["captioning: {checkpoint: %s}", "retrieval: {backbones: {tiny: {checkpoint: %s}}}"])
+def test_what_is_neither_folder_nor_hub_id_is_refused(given: str, words: str, place: str, here: Path):
+    text = problems(place % given, folder=here)
+    assert words.replace("{here}", str(here)) in text
+    assert "has 1 problem:" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "{plugin: clip_open_clip, checkpoint: ours/hf}",
+            "holds config.json: it is one of transformers. Use `plugin: cl",
+        ),
+        (
+            "{plugin: clip_hf, checkpoint: ours/oc}",
+            "holds open_clip_config.json: it is one of open_clip. Use a backbone",
+        ),
+        ("{plugin: clip_hf, checkpoint: ours/hf, revision: v1}", "is a folder, and a folder has no revision"),
+        ("{plugin: clip_open_clip, checkpoint: tiny, revision: v1}", "the `tiny` checkpoint has no revision"),
+        ("{plugin: clip_hf, checkpoint: tiny}", "the tiny CLIP is one of open_clip, and clip_hf cannot read it"),
+        ("{plugin: clip_open_clip, checkpoint: RN50-quickgelu}", "needs the tag of its weights as `revision`"),
+        ("{plugin: clip_hf, checkpoint: a/b, revision: ../../x}", "'../../x' cannot be a revision"),
+        ("{plugin: clip_hf, checkpoint: a/b, revision: 1234567}", "A text of digits needs quotation marks"),
+    ],
+)
+def test_plugin_checkpoint_and_revision_fit_each_other(text: str, words: str, here: Path):
+    found = problems(f"retrieval: {{backbones: {{tiny: {text}}}}}", folder=here)
+    assert words in found
+    assert "has 1 problem:" in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: ours/hf}}}",
+        "retrieval: {backbones: {tiny: {plugin: clip_open_clip, checkpoint: ours/oc}}}",
+        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: openai/clip-vit-base-patch32}}}",
+        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: models/x, revision: abc}}}",  # a hub id, it says
+        "retrieval: {backbones: {tiny: {plugin: clip_open_clip, checkpoint: RN50-quickgelu, revision: openai}}}",
+        "captioning: {checkpoint: hub, options: {llava-1.5-7b: {revision: abc}}}",
+        "captioning: {checkpoint: ours/hf}",
+        "studies: [captioning]\nretrieval: {backbones: {tiny: {checkpoint: models/gone}}}",
+    ],
+)
+def test_what_can_be_loaded_passes(text: str, here: Path):
+    assert resolved(text, folder=here)
+
+
+def test_a_revision_of_tiny_checkpoints_is_refused(here: Path):
+    text = problems("captioning: {options: {llava-1.5-7b: {revision: abc}}}", folder=here)
+    assert "options.llava-1.5-7b.revision: the `tiny` checkpoint has no revision" in text
+
+
+def test_a_hub_id_whose_owner_is_a_folder_here_is_known_by_the_cache(here: Path):
+    text = "captioning: {checkpoint: ours/model}"
+    assert "though it looks like one" in problems(text, folder=here)
+    (here / "home/hub/models--ours--model").mkdir(parents=True)
+    assert resolved(text, folder=here)["captioning"]["checkpoint"] == "ours/model"
