@@ -4,6 +4,7 @@ What the lines look like is in `lines.py`. Memory is that of one line.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ class Source:
     def __init__(self, path: Path, quarantine: Quarantine) -> None:
         self.path = path
         self.quarantine = quarantine
-        self.lines = 0
+        self.lines = self.blank = self.rejected = 0
         self.bytes = 0
         self._digest = hashlib.sha256()
 
@@ -47,10 +48,15 @@ class Source:
 
     def _records(self, kind: type[Struct], convert: Callable[[Struct], Any]) -> Iterator[Any]:
         decode = msgspec.json.Decoder(kind).decode
+        quoted = [f'"{field}"'.encode() for field in kind.__struct_fields__]
         for line in self._nonblank_lines():
             try:
+                if not line.isascii():
+                    line.decode()  # msgspec skips unknown keys unseen: a known one with a broken byte would be lost
+                if any(line.count(name) > 1 for name in quoted):
+                    _refuse_repeated_keys(line, kind)
                 record = convert(decode(line))
-            except (Unusable, LeavesRoot, msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (Unusable, LeavesRoot, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._reject(error, line)
                 continue
             yield record
@@ -70,7 +76,9 @@ class Source:
                     continue
                 if self.lines == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")  # byte order mark that some editors write
-                if not line.isspace():
+                if line.isspace():
+                    self.blank += 1
+                else:
                     yield line
 
     def _skip_line(self, file: Any) -> None:
@@ -84,7 +92,26 @@ class Source:
 
     def _reject(self, error: Exception, line: bytes) -> None:
         record = line[: 4 * RECORD_LIMIT].decode(errors="replace").strip()[:RECORD_LIMIT]
+        self.rejected += 1
         self.quarantine(Rejected(self.path.name, self.lines, reason_of(error), str(error), record))
+
+
+def _refuse_repeated_keys(line: bytes, kind: type[msgspec.Struct]) -> None:
+    """Raise Unusable where a key that is read stands twice: msgspec would take the last value without a word."""
+
+    def found(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal outermost
+        outermost = [name for name, _ in pairs]  # the outermost object is finished last
+        return {}
+
+    outermost: list[str] = []
+    try:
+        json.loads(line, object_pairs_hook=found)
+    except ValueError:
+        return  # msgspec says what is broken
+    twice = [name for name in kind.__struct_fields__ if outermost.count(name) > 1]
+    if twice:
+        raise Unusable("repeated_key", f"the key `{twice[0]}` stands there {outermost.count(twice[0])} times")
 
 
 def reason_of(error: Exception) -> str:
@@ -93,4 +120,6 @@ def reason_of(error: Exception) -> str:
         return error.reason
     if isinstance(error, LeavesRoot):
         return "path_leaves_root"
+    if isinstance(error, RecursionError):
+        return "nested_too_deeply"
     return "wrong_type" if isinstance(error, msgspec.ValidationError) else "broken_json"
