@@ -5,8 +5,11 @@ output: it is named after everything that decides the result (params with the co
 a job that is started again with the same settings finds its own work, and one with other settings does not.
 """
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,20 @@ def folder(snakemake: Any) -> Path:
     name = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     labels = [str(value) for value in snakemake.wildcards]
     return root / ".scratch" / snakemake.rule / "-".join([*labels, name])
+
+
+@contextmanager
+def locked(folder: Path, doing: str) -> Iterator[None]:
+    """Refuse a second run in the same folder. The kernel frees the lock when its process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(
+                f"{folder}: another process {doing} here. Wait for it, or end it, then run again."
+            ) from None
+        yield
 
 
 def fingerprint(path: Path) -> list[list[Any]]:
