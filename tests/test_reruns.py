@@ -33,7 +33,7 @@ TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
 CLIP = BUILT | {"pretrain_tiny_clip"}
 SCREENED = TRAINED | {"screen_retrieval"}
-READ = SCREENED | {"normalise_retrieval", "audit_retrieval", "pack_retrieval_images"}
+READ = SCREENED | {"normalise_retrieval", "check_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
 KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
@@ -59,6 +59,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
+    "retrieval={max_rejected: {test: 0.002}}": PAGE | {"check_retrieval"},
+    "retrieval={missing_images: {max_share: 0.4}}": SCREENED | {"check_retrieval"},
     "on_top_of=m2kr.yaml": PAGE,
     "retrieval={fail_on: []}": PAGE | {"audit_retrieval"},
     "retrieval={near_duplicate_bits: null}": PAGE | {"audit_retrieval"},

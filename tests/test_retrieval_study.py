@@ -13,7 +13,7 @@ from PIL import Image
 
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
-from retcap.retrieval import comparison, study, systems
+from retcap.retrieval import comparison, pictures, study, systems
 from retcap.retriever import pairs
 from small_world import SMALL
 
@@ -64,7 +64,7 @@ def test_every_set_gets_three_splits_that_do_not_share_questions(world: Path, na
 
 def test_all_pictures_of_queries_and_passages_are_packed_and_none_outside_the_root(world: Path, tmp_path: Path):
     study.normalise_set(plugins.load("datasets", "m2kr_oven"), tmp_path / "oven", settings(world, "m2kr_oven"), seed=3)
-    files = dict(study.picture_files(tmp_path / "oven", world / "images"))
+    files = dict(pictures.picture_files(tmp_path / "oven", world / "images"))
     passages = pq.read_table(tmp_path / "oven/test/passages.parquet")["image"].to_pylist()
     assert {path for path in passages if path} <= set(files)
     assert all(file.is_relative_to(world / "images") for file in files.values())

@@ -13,6 +13,7 @@ from retcap import images
 from retcap.pixels import Resize
 from retcap.retrieval import screening, study
 from retcap.retrieval.normalise import normalise
+from retcap.retrieval.pictures import picture_files
 from retcap.retrieval.screening import MissingImages, screen
 
 QUERIES = {  # picture of every query
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         arguments = {"queries": [folder / f"{split}.jsonl"], "passages": [corpus], "roots": folder / "images"}
         normalise("m2kr_any", split, out=folder / "normalised" / split, **arguments)
-    files = [(path, file) for path, file in study.picture_files(folder / "normalised", folder / "images")]
+    files = [(path, file) for path, file in picture_files(folder / "normalised", folder / "images")]
     kept = [(path, file) for path, file in files if not path.startswith("elsewhere/")]  # as without a root for it
     assert [path for path, _ in files] == ["a.png", "gone.png", "elsewhere/x.png", "b.png", "broken.png"]
     images.build(folder / "pack", kept, Resize("squash", 4, 4))

@@ -100,6 +100,12 @@ def retrieval_files(wildcards):
     return sorted({WORLD if file.startswith(f"{WORLD}/") else file for file in files})
 
 
+def retrieval_probe(wildcards):
+    """What a look for some pictures found, before a set is read; nothing for a generated one."""
+    generated = WORLD in retrieval_files(wildcards)
+    return [] if generated else f"{RESULTS}/retrieval/probes/{wildcards.dataset}.json"
+
+
 def backbone(name):
     """Settings of a backbone."""
     return config["retrieval"]["backbones"][name]

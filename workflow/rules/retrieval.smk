@@ -1,4 +1,4 @@
-# Study 1, retrieval: files → normalise → pack → audit, screen → backbone → build → train → embed → search → score → summary.
+# Study 1, retrieval: files → probe → normalise → check → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
 wildcard_constraints:
@@ -53,9 +53,37 @@ rule download_m2kr:
         "../scripts/download_m2kr.py"
 
 
+rule probe_retrieval:
+    input:
+        files=retrieval_files,
+    output:
+        probe="<results>/retrieval/probes/{dataset}.json",
+    log:
+        "<logs>/probe_retrieval/{dataset}.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=15,
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        files=retrieval_set("train", "train_passages", "valid", "valid_passages", "test", "passages"),
+        settings=retrieval_set("roots"),
+        max_share=lookup("retrieval/missing_images/max_share", within=config),
+        code=code("probe_retrieval"),
+    message:
+        "looking for some of the pictures of {wildcards.dataset}"
+    script:
+        "../scripts/probe_retrieval.py"
+
+
 rule normalise_retrieval:
     input:
         files=retrieval_files,
+        # ancient: pictures have to be there before a set is read, but a new look at them is no reason to read it again
+        probe=ancient(retrieval_probe),
     output:
         data=directory("<results>/retrieval/normalised/{dataset}"),
     log:
@@ -82,9 +110,36 @@ rule normalise_retrieval:
         "../scripts/normalise_retrieval.py"
 
 
+rule check_retrieval:
+    input:
+        data="<results>/retrieval/normalised/{dataset}",
+    output:
+        checks="<results>/retrieval/checks/{dataset}.json",
+    log:
+        "<logs>/check_retrieval/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: sized(8, 2)
+    resources:
+        mem_mb=memory(1000),
+        runtime=sized(120, 15),
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        settings=retrieval_set("roots"),
+        max_rejected=lookup("retrieval/max_rejected", within=config),
+        max_share=lookup("retrieval/missing_images/max_share", within=config),
+        code=code("check_retrieval"),
+    message:
+        "counting rejected lines and missing pictures of {wildcards.dataset}"
+    script:
+        "../scripts/check_retrieval.py"
+
+
 rule pack_retrieval_images:
     input:
         data="<results>/retrieval/normalised/{dataset}",
+        # ancient: the set has to be fit for it before hours go into packing, but a new check packs nothing again
+        checks=ancient("<results>/retrieval/checks/{dataset}.json"),
     output:
         pack=directory("<results>/retrieval/pack/{dataset}"),
     log:

@@ -16,7 +16,7 @@ from retcap.config.parts import (
     Section,
     key,
 )
-from retcap.config.retrieval_data import SEED, Download, MissingImages, Pack, RetrievalSet, world_sets
+from retcap.config.retrieval_data import SEED, Download, MaxRejected, MissingImages, Pack, RetrievalSet, world_sets
 from retcap.retrieval.audit_checks import FAIL_ON, AuditCheck
 
 
@@ -116,6 +116,9 @@ class Retrieval(Section):
     )
     tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
     pack: Pack = key(Pack(), "image pack")
+    max_rejected: MaxRejected = key(
+        MaxRejected(), "rejected lines that stop the run; those of the generated world are planted and do not count"
+    )
     missing_images: MissingImages = key(MissingImages(), "pictures that are missing or broken")
     training: RetrievalTraining = key(RetrievalTraining(), "training")
     embedding: Embedding = key(Embedding(), "embedding")

@@ -76,6 +76,14 @@ class MissingImages(Section):
     max_share: Fraction = key(0.5, "an error where a larger share of a split's pictures is missing; 1: never")
 
 
+class MaxRejected(Section):
+    """Lines that may be set aside before the run stops: a share of the query lines, and one of the corpus lines."""
+
+    train: Fraction = key(0.01, "share of the training lines")
+    valid: Fraction = key(0.01, "share of the validation lines")
+    test: Fraction = key(0.001, "share of the test lines: fewer queries or passages make another test")
+
+
 class Download(Section):
     """Where the published JSONL files come from."""
 
