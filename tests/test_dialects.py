@@ -97,7 +97,7 @@ def test_case_03_queries_without_an_answer_are_left_out_of_pr():
 
 def test_case_03_pr_is_null_when_no_query_has_an_answer():
     result = world.score_files([{"passage_id": ["a"]}], [("a", "x")], [[0]])
-    assert result["metrics"]["PR@1"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0}
+    assert result["metrics"]["PR@1"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0, "clusters": 0}
     assert result["floors"]["PR@1"] is None
     assert result["pr_ceiling"] is None
     assert world.value(result, "R@1") == 1.0

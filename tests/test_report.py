@@ -409,6 +409,25 @@ def test_other_cut_offs_than_five_fill_the_tables(inputs, tmp_path):
     assert "gold passage among the first 3" in " ".join("".join(found.text).split())
 
 
+def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
+    assert "†" not in text
+    results = [json.loads(path.read_text()) for path in inputs.retrieval.results]
+    few = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "clusters": 49}
+    for result in results:
+        for entry in result["metrics"].values():
+            entry["clusters"] = 49 if result["dataset"] == "m2kr_oven" else 50
+        result["slices"] = {"answers": {"text": {"n": 60, "R@5": few}}}
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(results))
+    changed = dataclasses.replace(inputs.retrieval, results=[kept])
+    marked = build_report(ReportInputs("x", retrieval=changed))
+    assert marked.count("† From fewer than 50 pictures: the interval may be too narrow") == 2
+    table = Page(marked).table("System", "OVEN4\u202f708 queries")
+    [trained] = [row for name, row in table.items() if name.startswith("trainedReT-2")]
+    assert [cell.endswith("†") for cell in trained[1:]] == [True, True] + [False] * 6 + [True, True]
+    assert "50.040.0–60.0†" in marked.replace("</span>", "").replace("<sup>", "").replace('<span class="ci">', "")
+
+
 def test_generated_sets_are_marked(inputs):
     changed = dataclasses.replace(inputs.retrieval, generated=["m2kr_oven"], splits={})
     words = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=changed))).text).split())

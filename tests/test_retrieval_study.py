@@ -167,6 +167,17 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
     assert 0 <= found[0]["ci_low"] <= 0.5 <= found[0]["ci_high"] <= 1
 
 
+def test_systems_that_agree_on_every_query_may_still_differ_on_others(tmp_path: Path):
+    paths = {name: {"x": tmp_path / f"{name}.parquet"} for name in ("ours", "other")}
+    columns = {"query_row": range(60), "query_id": [str(n) for n in range(60)], "cluster": [str(n) for n in range(60)]}
+    for found in paths.values():
+        pq.write_table(pa.table(columns | {"R@5": [float(n % 2) for n in range(60)]}), found["x"])
+    (record,) = comparison.differences(paths, ["ours"], 5, draws=100, seed=1)
+    bound = 1 - 0.025 ** (1 / 60)
+    assert (record["difference"], record["clusters"]) == (0, 60)
+    assert (record["ci_low"], record["ci_high"]) == pytest.approx((-bound, bound))
+
+
 def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(world: Path, tmp_path: Path):
     """A gold passage of a validation query that the test corpus lacks could never be found."""
     values = settings(world, "m2kr_evqa", valid_limit=None)

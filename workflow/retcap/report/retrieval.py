@@ -9,8 +9,9 @@ from typing import Any
 from retcap.report import checks, contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
-from retcap.report.ranking_plots import cell, value_of
+from retcap.report.ranking_plots import cell, few, value_of
 from retcap.retrieval.headline import headline_k
+from retcap.stats import FEW_CLUSTERS
 
 
 def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
@@ -53,6 +54,9 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "contrasts": []
         if inputs.differences is None
         else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained, metrics),
+        "few_clusters": FEW_CLUSTERS,
+        "few_scores": any(few(entry) for result in results for entry in entries_of(result["metrics"])),
+        "few_slices": any(few(entry) for result in results for part in slices_of(result) for entry in entries_of(part)),
         "dialects": dialects.table(results, next(iter(inputs.trained), None), datasets, titles, metrics),
         "slices": slice_tables(results, systems, metrics),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
@@ -115,7 +119,17 @@ def overview(
     }
 
 
-def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, str]:
+def entries_of(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Metrics with an interval; a plain number or a count beside them is none."""
+    return [entry for entry in metrics.values() if isinstance(entry, Mapping)]
+
+
+def slices_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The metrics of every part of a test set."""
+    return [part for values in (result.get("slices") or {}).values() for part in values.values()]
+
+
+def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, Any]:
     """Unweighted mean over the data sets in percent, with the interval that follows from theirs.
 
     The sets share no queries, so the half widths w of n sets add up as sqrt(sum w^2) / n.
@@ -125,9 +139,11 @@ def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict
     widths = [_width(entry) for entry in entries if isinstance(entry, Mapping)]
     known = [width for width in widths if width is not None]
     if mean is None or len(known) < len(results):
-        return {"text": wording.percent(mean), "interval": ""}
+        return {"text": wording.percent(mean), "interval": "", "few": False}
     half = math.sqrt(sum((width / 2) ** 2 for width in known)) / len(known)
-    return {"text": wording.percent(mean), "interval": wording.interval(mean - half, mean + half, digits=1, scale=100)}
+    low, high = max(mean - half, 0.0), min(mean + half, 1.0)
+    interval = wording.interval(low, high, digits=1, scale=100)
+    return {"text": wording.percent(mean), "interval": interval, "few": any(few(one) for one in entries if one)}
 
 
 def _width(entry: Mapping[str, Any]) -> float | None:
