@@ -63,6 +63,11 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={missing_images: {max_share: 0.4}}": SCREENED | {"check_retrieval"},
     "on_top_of=m2kr.yaml": PAGE,
     "retrieval={fail_on: []}": PAGE | {"audit_retrieval"},
+    # a new audit or check must not hide what else has changed
+    "retrieval={fail_on: [], training: {learning_rate: 2e-3}}": TRAINED | {"audit_retrieval"},
+    "retrieval={fail_on: [], bootstrap_draws: 500}": SCORED_R | {"audit_retrieval"},
+    "retrieval={max_rejected: {test: 0.002}, pack: {encoding: png}}": SCREENED
+    | {"check_retrieval", "pack_retrieval_images", "audit_retrieval"},
     "retrieval={near_duplicate_bits: null}": PAGE | {"audit_retrieval"},
     "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,
     "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,

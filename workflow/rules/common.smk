@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from retcap import plugins
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
+from retcap.replanning import follow_no_ancient_inputs
 
 
 def resolved_config():
@@ -249,6 +250,7 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
+follow_no_ancient_inputs()
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
