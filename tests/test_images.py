@@ -176,6 +176,18 @@ def test_shrink_on_load_stays_near_the_exact_result(tmp_path):
     assert np.abs(exact.astype(int) - quick).max() <= 4  # levels of 255: two roundings of the JPEG's own blocks
 
 
+def test_a_pack_says_whether_large_jpegs_were_shrunk(tmp_path):
+    """It changes pixels, so it belongs to what a pack is, and a pack made otherwise is not gone on with."""
+    picture(tmp_path / "a.jpg", 900, 800, quality=95)
+    packs = []
+    for shrink in (False, True):
+        resize = Resize("cover", 64, 64, shrink)
+        images.build(tmp_path / "pack", [("a.jpg", tmp_path / "a.jpg")], resize)
+        assert images.settings_of(tmp_path / "pack")["resize"]["shrink_on_load"] is shrink
+        packs.append(content(tmp_path / "pack"))
+    assert packs[0][0] != packs[1][0]
+
+
 @pytest.mark.parametrize("shrink_on_load", [False, True])
 @pytest.mark.parametrize("orientation", [6, 8])
 def test_a_turned_jpeg_is_cut_and_measured_upright(tmp_path, orientation, shrink_on_load):

@@ -51,6 +51,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
     "retrieval={training: {log_steps: 7}}": TRAINED,
     "retrieval={training: {freeze: [text]}}": BUILT,
+    "retrieval={training: {seeds: [0]}}": PAGE,  # the training that is there
+    "retrieval={training: {seeds: [0, 1]}}": (BUILT - {"compare_indexes"}),
+    "retrieval={training: {seeds: [1]}}": BUILT,
     "retrieval={training: {eval_k: [10, 20]}}": TRAINED,
     "retrieval={training: {keep_best_per_set: false}}": PAGE,
     "retrieval={retrievers: {ret2: {cell: {num_queries: 2}}}}": BUILT,
@@ -58,6 +61,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
     "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
+    "retrieval={pack: {shrink_on_load: true}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
     "retrieval={max_rejected: {test: 0.002}}": PAGE | {"check_retrieval"},
     "retrieval={missing_images: {max_share: 0.4}}": SCREENED | {"check_retrieval"},
@@ -186,6 +190,14 @@ def test_only_the_touched_model_runs(finished: Path):
     assert "captioning with llava-1.5-7b" in text
     assert "captioning with qwen2.5-vl-3b" not in text
     assert "batch_size" in text or "Params have changed" in text
+
+
+def test_a_further_seed_leaves_the_training_that_is_there_alone(finished: Path):
+    text = snakemake(finished, "-n", "--config", "retrieval={training: {seeds: [0, 1]}}")
+    assert "training ret2-seed1 (" in text
+    assert "scoring ret2-seed1 on m2kr_okvqa" in text
+    for left in ("training ret2 (", "building ret2\n", "scoring ret2 on", "scoring untrained-ret2"):
+        assert left not in text
 
 
 def test_leaving_a_data_set_out_leaves_the_data_of_the_others_alone(finished: Path):

@@ -14,6 +14,7 @@ from PIL import Image
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
 from retcap.retrieval import comparison, pictures, study, systems
+from retcap.retrieval.trainings import spread, trainings
 from retcap.retriever import pairs
 from small_world import SMALL
 
@@ -235,3 +236,30 @@ def test_a_list_of_files_without_a_usable_row_is_an_error(world: Path, tmp_path:
         assert f"Rejected lines: {rejects}" in str(caught.value)
         assert sum("wrong.jsonl" in line for line in rejects.read_text().splitlines()) == 4
         rejects.unlink()
+
+
+def test_trainings_with_several_seeds_have_a_spread():
+    made = trainings(["a", "b"], [0, 7, 9], 5)
+    assert made["a-seed7"] == ("a", 7)
+    results = [
+        result(system, dataset, value)
+        for dataset in ("x", "y")
+        for system, value in [("a", 0.5), ("a-seed7", 0.25), ("a-seed9", 0.75), ("b", 0.5), ("random", 0.1)]
+    ]
+    found = spread(results, made)
+    assert [(one["retriever"], one["dataset"], one["trainings"]) for one in found] == [
+        ("a", "x", 3), ("b", "x", 1), ("a", "y", 3), ("b", "y", 1)
+    ]  # fmt: skip
+    three, one = found[:2]
+    assert (three["mean"], three["lowest"], three["highest"], three["seeds"]) == (0.5, 0.25, 0.75, "0 7 9")
+    assert three["standard_deviation"] == pytest.approx(0.25)  # of 0.25, 0.5, 0.75 with n - 1
+    assert (one["mean"], one["standard_deviation"]) == (0.5, None)
+    lines = comparison.banner(results, "R@5", found).splitlines()
+    assert lines[-1].split() == ["mean", "50.0", "±", "25.0", "50.0", "±", "25.0", "(3", "trainings", "of", "a)"]
+    assert len(comparison.banner(results, "R@5").splitlines()) == len(lines) - 1
+
+
+def test_the_first_seed_keeps_the_name_of_its_retriever():
+    assert trainings(["a"], None, 5) == {"a": ("a", 5)}
+    assert trainings(["a"], [3], 5) == {"a": ("a", 3)}
+    assert list(trainings(["a", "b"], [3, 0], 0)) == ["a", "a-seed0", "b", "b-seed0"]

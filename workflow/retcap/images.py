@@ -193,6 +193,11 @@ class ImagePack:
         return ImagePack, (self.folder,)
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """How the pictures of a pack were made: encoding, and the fields of `pixels.Resize`."""
+    return json.loads(pq.read_schema(Path(folder) / "index.parquet").metadata[b"retcap.pack"])
+
+
 def read_paths(folder: Path) -> pa.Table:
     """The pack's `paths.parquet`: path, key (null if not packed), reason, detail."""
     return pq.read_table(Path(folder) / "paths.parquet")

@@ -10,6 +10,7 @@ from retcap import plugins
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
 from retcap.replanning import follow_no_ancient_inputs
+from retcap.retrieval.trainings import trainings
 
 
 def resolved_config():
@@ -121,13 +122,18 @@ def backbone_folder(name):
 
 
 def retriever(wildcards):
-    """Settings of a retriever."""
-    return config["retrieval"]["retrievers"][wildcards.retriever]
+    """Settings of the retriever that is trained."""
+    return config["retrieval"]["retrievers"][TRAININGS[wildcards.retriever].retriever]
+
+
+def training_seed(wildcards):
+    """Seed of a training, from the initial weights on."""
+    return TRAININGS[wildcards.retriever].seed
 
 
 def training_settings():
-    """Training settings that reach the script; the others belong to the model, to the resources and to the outputs."""
-    others = ("freeze", "gpus", "keep_best_per_set")
+    """Training settings that reach the script; the others belong to the model, to the names and to the outputs."""
+    others = ("freeze", "seeds", "keep_best_per_set")
     return {name: value for name, value in config["retrieval"]["training"].items() if name not in others}
 
 
@@ -145,7 +151,7 @@ def retrieval_systems():
         "untrained": [f"untrained-{name}" for name in config["retrieval"]["retrievers"]],
     }
     baselines = [name for kind in config["retrieval"]["baselines"] for name in names[kind]]
-    return baselines + list(config["retrieval"]["retrievers"])
+    return baselines + list(TRAININGS)
 
 
 def encoder_folder(wildcards):
@@ -172,8 +178,8 @@ def encoder_code(wildcards):
     """Digest of the embedding script with the backbone plugin that the system uses."""
     if wildcards.encoder == "random":
         return code("embed_retrieval")
-    name = wildcards.encoder.removeprefix("untrained-")
-    own = config["retrieval"]["retrievers"].get(name)
+    made = TRAININGS.get(wildcards.encoder.removeprefix("untrained-"))
+    own = config["retrieval"]["retrievers"][made.retriever] if made else None
     plugin = (backbone(own["backbone"]) if own else encoder_backbone(wildcards))["plugin"]
     return code("embed_retrieval", *plugin_files("backbones", [plugin]))
 
@@ -228,7 +234,7 @@ def report_inputs(wildcards):
             "parameters": f"{folder}/parameters.json",
             "results": retrieval_results("scores/{encoder}/{dataset}.json"),
             "differences": f"{folder}/differences.json",
-            "curves": [f"{folder}/curves/{name}.json" for name in config["retrieval"]["retrievers"]],
+            "curves": [f"{folder}/curves/{name}.json" for name in TRAININGS],
             "data": [f"{folder}/data/{name}" for name in datasets],
             "audits": [f"{folder}/audit/{name}.json" for name in datasets],
             "indexes": [f"{folder}/indexes/{main}/{name}.json" for name in datasets],
@@ -256,3 +262,4 @@ config.clear()  # the order of the keys is the model's from here on, wherever th
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
 WORLD = "results/data/m2kr_world"
+TRAININGS = trainings(config["retrieval"]["retrievers"], config["retrieval"]["training"]["seeds"], config["seed"])

@@ -3,7 +3,7 @@
 
 wildcard_constraints:
     dataset="|".join(config["retrieval"]["datasets"]) or "none",
-    retriever="|".join(map(re.escape, config["retrieval"]["retrievers"])) or "none",
+    retriever="|".join(map(re.escape, TRAININGS)) or "none",
     encoder="|".join(map(re.escape, retrieval_systems())),
     shard="[0-9]+",
     file="jsonl/.+[.]jsonl",
@@ -152,7 +152,7 @@ rule pack_retrieval_images:
     resources:
         mem_mb=memory(sized(8000, 2000)),
         runtime=sized(1440, 15),
-        disk_mb=sized(400000, 2000),
+        disk_mb=sized({"jpeg": 60000}.get(config["retrieval"]["pack"]["encoding"], 400000), 2000),
     params:
         settings=retrieval_set("roots"),
         pack=lookup("retrieval/pack", within=config),
@@ -260,7 +260,8 @@ rule build_retriever:
         layer_strategy=lambda wildcards: retriever(wildcards)["layer_strategy"],
         cell=lambda wildcards: retriever(wildcards)["cell"],
         freeze=lookup("retrieval/training/freeze", within=config),
-        seed=lookup("seed", within=config),
+        retriever=lambda wildcards: TRAININGS[wildcards.retriever].retriever,
+        seed=training_seed,
         code=lambda wildcards: code(
             "build_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
         ),
@@ -291,12 +292,12 @@ rule train_retriever:
     resources:
         gpu=gpus(config["retrieval"]["training"]["gpus"]),
         mem_mb=memory(sized(64000, 4000)),
-        runtime=sized(1440, 30),
+        runtime=sized(2880, 30),
         disk_mb=sized(50000, 2000),
     params:
         training=training_settings(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
-        seed=lookup("seed", within=config),
+        seed=training_seed,
         code=lambda wildcards: code(
             "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
         ),
@@ -455,6 +456,7 @@ rule summarise_retrieval:
         ),
     output:
         table="<results>/retrieval/results.csv",
+        trainings="<results>/retrieval/trainings.csv",
         differences="<results>/retrieval/differences.json",
         parameters="<results>/retrieval/parameters.json",
     log:
@@ -467,6 +469,7 @@ rule summarise_retrieval:
         runtime=15,
     params:
         retrievers=list(config["retrieval"]["retrievers"]),
+        trainings={name: list(training) for name, training in TRAININGS.items()},
         published=lookup("retrieval/published", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),

@@ -15,7 +15,7 @@ with job.start(snakemake) as run:
     images.build(
         run.out.pack,
         picture_files(Path(snakemake.input.data), roots),
-        Resize(pack["resize"], pack["side_px"], pack["side_px"]),
+        Resize(pack["resize"], pack["side_px"], pack["side_px"], pack["shrink_on_load"]),
         encoding=pack["encoding"],
         workers=snakemake.threads,
         check=inside(roots),

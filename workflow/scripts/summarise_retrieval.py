@@ -9,6 +9,7 @@ import pandas as pd
 from retcap import job
 from retcap.retrieval import comparison
 from retcap.retrieval.headline import headline_k
+from retcap.retrieval.trainings import Training, spread
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,12 +20,14 @@ with job.start(snakemake) as run:
     per_query: dict[str, dict[str, Path]] = {}
     for result, path in zip(results, snakemake.input.per_query, strict=True):
         per_query.setdefault(result["system"], {})[result["dataset"]] = Path(path)
-    k = headline_k(results[0]["ks"])
+    k, made = headline_k(results[0]["ks"]), {name: Training(*one) for name, one in params.trainings.items()}
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
     tables = [comparison.table(results), *([comparison.published_rows(datasets)] if params.published else [])]
     pd.concat(tables).to_csv(run.out.table, index=False)
-    found = comparison.differences(per_query, params.retrievers, k, draws=params.draws, seed=params.seed)
+    pd.DataFrame(spread(results, made)).to_csv(run.out.trainings, index=False)
+    once = {name: own for name, own in per_query.items() if name not in made or name in params.retrievers}
+    found = comparison.differences(once, params.retrievers, k, draws=params.draws, seed=params.seed)
     comparison.write(run.out.differences, found)
     counts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.parameters]
     comparison.write(run.out.parameters, dict(zip(params.retrievers, counts, strict=True)))
-    print(comparison.banner(results, f"R@{k}"), flush=True)
+    print(comparison.banner(results, f"R@{k}", spread(results, made)), flush=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from retcap.retrieval.trainings import trainings
 from retcap.retriever import config as cells
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _starts(place: Place, beginning: Place) -> bool:
 
 def findings(config: "Config") -> Iterator[Finding]:
     """Everything that these checks find."""
-    for check in (enough, data_sets, weights, cut_offs, backbones, selection, cell_settings):
+    for check in (enough, data_sets, weights, cut_offs, backbones, names, batches, devices, selection, cell_settings):
         yield from check(config)
 
 
@@ -97,6 +98,36 @@ def backbones(config: "Config") -> Iterator[Finding]:
             text = f"no backbone is named `{own.backbone}`. Known: {known}."
             place = ("retrieval", "retrievers", name, "backbone")
             yield Finding(place, text, (("retrieval", "backbones", own.backbone),))
+
+
+def names(config: "Config") -> Iterator[Finding]:
+    """A retriever must not have the name of another one's training by a further seed."""
+    own, seeds = config.retrieval.retrievers, config.retrieval.training.seeds
+    for name, made in [one for retriever in own for one in trainings([retriever], seeds, config.seed).items()]:
+        if name != made.retriever and name in own:
+            text = f"`{name}` is what the training of `{made.retriever}` with seed {made.seed} is called. Rename it."
+            yield Finding(("retrieval", "retrievers", name), text, (("retrieval", "training", "seeds"),))
+
+
+def batches(config: "Config") -> Iterator[Finding]:
+    """The negatives of a pair are the other pairs of its batch."""
+    own = config.retrieval.training
+    if own.per_device_batch_size * (own.gpus if own.gather_negatives else 1) < 2:
+        place = ("retrieval", "training")
+        text = "one pair has no negatives in its batch, so the loss is 0 and nothing is learned. Use 2 or more."
+        reads = ((*place, "gpus"), (*place, "gather_negatives"))
+        yield Finding((*place, "per_device_batch_size"), text, reads)
+
+
+def devices(config: "Config") -> Iterator[Finding]:
+    """The number of GPUs is part of the experiment: it multiplies the batch."""
+    gpus = config.retrieval.training.gpus
+    if config.device == "cpu" and gpus > 1:
+        text = (
+            f"{gpus} GPUs are asked for, but `device` is cpu, where one process would train with 1/{gpus} of the "
+            "batch. Set 1, or `device: cuda`."
+        )
+        yield Finding(("retrieval", "training", "gpus"), text, (("device",),))
 
 
 def selection(config: "Config") -> Iterator[Finding]:

@@ -47,6 +47,9 @@ class TinyClip(Section):
 class RetrievalTraining(Section):
     """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
 
+    seeds: Annotated[list[NotNegative], Field(min_length=1)] | None = key(
+        None, "train each retriever once per seed, the first under its own name; null: once, with `seed`"
+    )
     epochs: PositiveNumber = key(2, "passes over the mixed training rows", "epochs")
     max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps")
     schedule_epochs: PositiveNumber | None = key(None, "horizon of warm-up and decay; null: epochs", "epochs")
@@ -75,9 +78,19 @@ class RetrievalTraining(Section):
     threshold: Annotated[float, Field(ge=0)] = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
     save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
+    save_minutes: PositiveNumber | None = key(5, "minutes between them, whichever comes first; null: steps only", "min")
     log_steps: Positive = key(10, "steps between points of the loss curve", "steps")
     gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs")
-    workers: NotNegative = key(0, "data-loader processes per device", "processes")
+    workers: NotNegative | None = key(
+        0, "data-loader processes per device, at most as many as threads are granted; null: as many", "processes"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: list[int] | None) -> list[int] | None:
+        if seeds is not None and len(set(seeds)) < len(seeds):
+            raise ValueError(f"each seed once. Got {', '.join(map(str, seeds))} instead.")
+        return seeds
 
 
 class Embedding(Section):

@@ -65,6 +65,9 @@ class Pack(Section):
     side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px")
     resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
+    shrink_on_load: bool = key(
+        False, "decode large JPEGs at a fraction of their size, at least twice side_px: faster, pixels differ a little"
+    )
 
 
 class MissingImages(Section):

@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.retrieval.trainings import Training
+
 
 @dataclass(frozen=True)
 class CaptioningInputs:
@@ -36,6 +38,7 @@ class RetrievalInputs:
 
     results: Sequence[Path]  # result JSON of every (system, data set)
     trained: Sequence[str] = ()  # the trained systems; all others are baselines
+    trainings: Mapping[str, Training] = field(default_factory=dict)  # trained system -> retriever and seed
     generated: Sequence[str] = ()  # data sets that the pipeline draws itself
     explanations: Mapping[str, str] = field(default_factory=dict)  # system -> what it is, in a few words
     titles: Mapping[str, str] = field(default_factory=dict)  # data set -> its name in the literature

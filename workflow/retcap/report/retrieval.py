@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import checks, contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
+from retcap.report import (
+    checks,
+    contrasts,
+    dialects,
+    learning,
+    literature,
+    passages,
+    ranking_plots,
+    seeds,
+    splits,
+    wording,
+)
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
 from retcap.report.ranking_plots import cell, few, value_of
@@ -22,6 +33,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
     titles = {name: inputs.titles.get(name, name) for name in datasets}
     k = headline_k(cutoffs(results))
     metrics = [f"R@{k}", f"PR@{k}"]
+    once = [name for name in systems if name not in inputs.trainings or inputs.trainings[name].retriever == name]
     data = splits.data_table(inputs.splits, results, inputs.weights)
     return {
         "k": k,
@@ -29,6 +41,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "datasets": datasets,
         "titles": titles,
         "systems": systems,
+        "once": once,
         "trained": [name for name in systems if name in inputs.trained],
         "explanations": inputs.explanations,
         "generated": [name for name in datasets if name in inputs.generated],
@@ -40,6 +53,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
         "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
+        "packs": splits.packs({name: read_json(path) for name, path in inputs.images.items()}, titles),
         "indexes": checks.index_rows({name: read_json(path) for name, path in inputs.indexes.items()}),
         "overlaps": checks.overlap_table({name: read_json(path) for name, path in inputs.audits.items()}),
         "leaks": splits.leaks(inputs.audits) if inputs.audits else None,
@@ -48,12 +62,13 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "pilot": literature.pilot() if inputs.show_published else None,
         "caveats": literature.published.CAVEATS if inputs.show_published else [],
         "metrics": {name: metric_table(results, name, systems) for name in datasets},
-        "curves": ranking_plots.recall_plots(results, datasets, systems, titles),
-        "gaps": ranking_plots.gap_plots(results, systems, titles, k),
+        "curves": ranking_plots.recall_plots(results, datasets, once, titles),
+        "gaps": ranking_plots.gap_plots(results, once, titles, k),
         "bounds": ranking_plots.bounds_table(results, k),
         "contrasts": []
         if inputs.differences is None
         else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained, metrics),
+        "seeds": seeds.table(results, inputs.trainings, datasets, metrics),
         "few_clusters": FEW_CLUSTERS,
         "few_scores": any(few(entry) for result in results for entry in entries_of(result["metrics"])),
         "few_slices": any(few(entry) for result in results for part in slices_of(result) for entry in entries_of(part)),

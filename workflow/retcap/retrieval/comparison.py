@@ -1,7 +1,7 @@
 """The study's one table: every system on every data set, paired differences, published rows, parameter counts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,11 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def banner(results: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """The study in a few lines for the terminal: one per system, the metric on every data set in percent."""
+def banner(results: Sequence[Mapping[str, Any]], metric: str, spreads: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The study in a few lines for the terminal: one per system, the metric on every data set in percent.
+
+    Retrievers that were trained several times get one more: mean and standard deviation of their trainings.
+    """
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
     values = {
         (one["system"], one["dataset"]): one["metrics"][metric]["value"] for one in results if metric in one["metrics"]
@@ -80,4 +83,15 @@ def banner(results: Sequence[Mapping[str, Any]], metric: str) -> str:
         cells = [values.get((system, dataset)) for dataset in datasets]
         shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
         lines.append(f"{system:<{width}}  " + "  ".join(shown))
+    lines += _means(spreads, metric, datasets, width)
     return "\n".join(lines)
+
+
+def _means(spreads: Sequence[Mapping[str, Any]], metric: str, datasets: Sequence[str], width: int) -> Iterator[str]:
+    several = [one for one in spreads if one["metric"] == metric and one["trainings"] > 1]
+    for retriever in dict.fromkeys(one["retriever"] for one in several):
+        own = {one["dataset"]: one for one in several if one["retriever"] == retriever}
+        shown = {name: f"{100 * one['mean']:.1f} ± {100 * one['standard_deviation']:.1f}" for name, one in own.items()}
+        cells = [f"{shown.get(name, '–'):>14}" for name in datasets]
+        count = max(one["trainings"] for one in own.values())
+        yield f"{'mean':<{width}}  " + "  ".join(cells) + f"  ({count} trainings of {retriever})"

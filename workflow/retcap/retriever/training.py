@@ -130,6 +130,8 @@ def _trainer(
     steps = -(-len(batches) // job.gradient_accumulation)  # optimiser steps per epoch
     total = max(round(job.epochs * steps), 1)
     arguments.max_steps = min(total, job.max_steps or total)
+    if job.per_device_batch_size < 2 and not job.gather_negatives:
+        raise ValueError("One pair per batch has no negatives of its own. Use per_device_batch_size 2, or gather them.")
     names = [files.name for files in job.validation]
     selection = Selection(
         Path(job.scratch) / "best",
@@ -148,7 +150,7 @@ def _trainer(
         batches,
         Collator(tokens.padding_id(model.tokenizer), job.positive_sets),
         validation,
-        [Pace(evaluate_every, job.save_steps, arguments.max_steps), selection, narration],
+        [Pace(evaluate_every, job.save_steps, arguments.max_steps, job.save_minutes), selection, narration],
         horizon_steps=max(round((job.schedule_epochs or job.epochs) * steps), 1),
         symmetric=job.symmetric_loss,
         across_ranks=job.gather_negatives,
