@@ -106,7 +106,7 @@ def plain_scores(records, corpus, rankings, dialect, k) -> tuple[float, float | 
     recalls, pseudo = [], []
     for number, (record, rows) in enumerate(zip(records, rankings, strict=True)):
         keys = [passage_key(corpus[row][0], dialect) for row in rows]
-        recalls.append(plain_recall(gold_keys(record.get("passage_id"), dialect), keys, k, dialect))
+        recalls.append(plain_recall(gold_keys(record.get("passage_id"), dialect, f"q{number}"), keys, k, dialect))
         patterns = answer_patterns(record.get("answer"), dialect, f"q{number}")
         pseudo.append(plain_pseudo_recall(patterns, [(corpus[row][0], corpus[row][1]) for row in rows], k, dialect))
     counted = [one for one in pseudo if one is not None]

@@ -121,6 +121,24 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
         ),
         ("captioning: {columns: {query: annotation}}", "captioning.columns: `annotation` is named for query and annot"),
         (
+            "retrieval: {training: {per_device_batch_size: 1}}",
+            "training.per_device_batch_size: one pair has no negatives in its batch, so the loss is 0",
+        ),
+        (
+            "device: cuda\nretrieval: {training: {per_device_batch_size: 1, gpus: 4, gather_negatives: false}}",
+            "training.per_device_batch_size: one pair has no negatives in its batch",
+        ),
+        (
+            "retrieval: {training: {gpus: 4}}",
+            "training.gpus: 4 GPUs are asked for, but `device` is cpu, where one process would train with 1/4 of the",
+        ),
+        ("retrieval: {training: {seeds: [1, 2, 1]}}", "training.seeds: 1 is given more than once. Give each once."),
+        ("retrieval: {training: {seeds: []}}", "training.seeds: list should have at least 1 item"),
+        (
+            "retrieval: {training: {seeds: [0, 1]}, retrievers: {ret2-seed1: {}}}",
+            "retrievers.ret2-seed1: `ret2-seed1` is what the training of `ret2` with seed 1 is called. Rename it.",
+        ),
+        (
             "retrieval: {retrievers: {ret2: {cell: {layer_strategy: auto}}}}",
             "cell.layer_strategy: is no key of the cell, so that it cannot stand in two places.",
         ),
@@ -129,7 +147,7 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
 def test_what_cannot_run_is_refused(text: str, words: str, tmp_path: Path):
     found = problems(text, folder=tmp_path)
     assert words.replace("{home}", str(Path.home())) in found
-    assert "\n  mine.yaml:1: " in found
+    assert "\n  mine.yaml:1: " in found or "\n  mine.yaml:2: " in found
     assert "has 1 problem:" in found
 
 
@@ -145,6 +163,11 @@ def test_only_what_a_rule_makes_may_be_absent(path: str, tmp_path: Path):
 def test_the_settings_of_a_study_that_does_not_run_ask_for_no_files(tmp_path: Path):
     text = "studies: [captioning]\nretrieval: {datasets: {m2kr_oven: {test: [own.jsonl], roots: nowhere}}}"
     assert resolved(text, folder=tmp_path)["studies"] == ["captioning"]
+
+
+def test_one_pair_per_gpu_has_the_pairs_of_the_other_gpus_as_negatives(tmp_path: Path):
+    text = "device: cuda\nretrieval: {training: {per_device_batch_size: 1, gpus: 2}}"
+    assert resolved(text, folder=tmp_path)["retrieval"]["training"]["gpus"] == 2
 
 
 def test_cut_offs_come_sorted(tmp_path: Path):

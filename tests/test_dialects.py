@@ -75,6 +75,13 @@ def test_case_02_the_originals_stop_and_the_message_names_query_and_row(dialect)
         plain_pseudo_recall(Patterns(("zoo",)), [("b", "the zoo"), ("a", None)], 2, dialect)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_case_02_an_empty_text_is_not_null_and_stops_nobody(dialect):
+    records, corpus = [{"answer": ["zoo"], "passage_id": ["b"]}], [("a", ""), ("b", "the zoo"), ("c", " ")]
+    assert recalls(records, corpus, [[0, 2, 1]], dialect, metric="PR") == [0.0, 0.0, 1.0]
+    assert world.score_files(records, corpus, [[0, 2, 1]], dialect)["null_texts"] == 0
+
+
 # 3 ------------------------------------------------------------------------------------------------- null answers
 
 
@@ -90,7 +97,7 @@ def test_case_03_queries_without_an_answer_are_left_out_of_pr():
 
 def test_case_03_pr_is_null_when_no_query_has_an_answer():
     result = world.score_files([{"passage_id": ["a"]}], [("a", "x")], [[0]])
-    assert result["metrics"]["PR@1"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0}
+    assert result["metrics"]["PR@1"] == {"value": None, "ci_low": None, "ci_high": None, "n": 0, "clusters": 0}
     assert result["floors"]["PR@1"] is None
     assert result["pr_ceiling"] is None
     assert world.value(result, "R@1") == 1.0
@@ -202,6 +209,14 @@ def test_case_07_rows_with_one_query_id():
         world.score_files(records, corpus, rankings, "flmr")
 
 
+def test_case_07_ret_never_looks_at_the_ranking_that_the_last_row_replaces():
+    records = [{"data_id": "x", "answer": ["pond"], "passage_id": [gold]} for gold in "ab"]
+    corpus = [("a", "a pond"), ("b", "the zoo")]
+    assert world.value(world.score_files(records, corpus, [[], [1]], "ret"), "R@1") == 0.5
+    with pytest.raises(DialectError, match="has no hits; ret takes the maximum of nothing"):
+        world.score_files(records, corpus, [[0], []], "ret")
+
+
 # 8 ------------------------------------------------------------------------------------------- repeated passage ids
 
 
@@ -256,6 +271,16 @@ def test_case_10_a_gold_id_outside_a_list(dialect, expected):
     records, corpus = [{"answer": ["x"], "passage_id": "Q5"}], [("Q5", "x"), ("Q", "y")]
     assert recalls(records, corpus, [[0]], dialect, (1,)) == [expected]
     assert recalls(records, corpus, [[1]], dialect, (1,)) == [0.0 if dialect != "flmr" else 1.0]  # by character
+
+
+@pytest.mark.parametrize(("dialect", "expected"), [("strict", 1.0), ("ret", 1.0), ("flmr", None)])
+def test_case_10_a_number_outside_a_list_stops_flmr(dialect, expected):
+    records, corpus = [{"answer": ["x"], "passage_id": 5}], [("5", "x"), ("6", "y")]
+    if expected is None:
+        with pytest.raises(DialectError, match=r"query row 0 \(id 'q0'\): the gold passage is 5, not a list; flmr"):
+            world.score_files(records, corpus, [[0]], dialect)
+    else:
+        assert recalls(records, corpus, [[0]], dialect, (1,)) == [expected]
 
 
 # 11 (ties) is tested on the search itself, in test_search.py ------------------------------------------------------

@@ -3,9 +3,14 @@
 import doctest
 import hashlib
 import io
+import os
 import pickle
+import signal
 import struct
+import subprocess
+import sys
 import threading
+import time
 import warnings
 import zlib
 
@@ -14,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import images, pixels
+from retcap import images, pack_journal, pixels, scratch
+from retcap.pack_journal import Journal
 from retcap.pixels import Resize
 
 FIT = Resize("fit", 2048, 1024)
@@ -171,6 +177,18 @@ def test_shrink_on_load_stays_near_the_exact_result(tmp_path):
     assert np.abs(exact.astype(int) - quick).max() <= 4  # levels of 255: two roundings of the JPEG's own blocks
 
 
+def test_a_pack_says_whether_large_jpegs_were_shrunk(tmp_path):
+    """It changes pixels, so it belongs to what a pack is, and a pack made otherwise is not gone on with."""
+    picture(tmp_path / "a.jpg", 900, 800, quality=95)
+    packs = []
+    for shrink in (False, True):
+        resize = Resize("cover", 64, 64, shrink)
+        images.build(tmp_path / "pack", [("a.jpg", tmp_path / "a.jpg")], resize)
+        assert images.settings_of(tmp_path / "pack")["resize"]["shrink_on_load"] is shrink
+        packs.append(content(tmp_path / "pack"))
+    assert packs[0][0] != packs[1][0]
+
+
 @pytest.mark.parametrize("shrink_on_load", [False, True])
 @pytest.mark.parametrize("orientation", [6, 8])
 def test_a_turned_jpeg_is_cut_and_measured_upright(tmp_path, orientation, shrink_on_load):
@@ -235,7 +253,7 @@ def test_same_bytes_for_any_number_of_workers(tmp_path):
 def test_input_is_read_lazily_so_that_memory_stays_bounded(tmp_path, monkeypatch):
     """The source must never run more than 4 x workers images ahead of what was written."""
     picture(tmp_path / "a.png")
-    written, ahead, add = 0, [], images._Writer.add
+    written, ahead, add = 0, [], Journal.add
 
     def counted(writer, read):
         nonlocal written
@@ -247,7 +265,7 @@ def test_input_is_read_lazily_so_that_memory_stays_bounded(tmp_path, monkeypatch
             ahead.append(asked - written)
             yield f"{asked}", tmp_path / "a.png"
 
-    monkeypatch.setattr(images._Writer, "add", counted)
+    monkeypatch.setattr(Journal, "add", counted)
     images.build(tmp_path / "pack", source(), FIT, workers=2)
     assert written == 100
     assert 2 <= max(ahead) <= 8
@@ -264,7 +282,7 @@ def test_encoded_packs(tmp_path, encoding, largest_difference):
 
 
 def test_row_groups_are_flushed(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "ROW_GROUP", 2)
+    monkeypatch.setattr(pack_journal, "ROW_GROUP", 2)
     for number in range(5):
         picture(tmp_path / f"{number}.png", seed=number)
     images.build(tmp_path / "pack", [(str(n), tmp_path / f"{n}.png") for n in range(5)], FIT)
@@ -312,6 +330,138 @@ def test_errors_name_the_place_and_the_remedy(tmp_path):
     with pytest.raises(ValueError, match="image encoding `bmp` is unknown"):
         images.build(tmp_path / "other", [("a", tmp_path / "a.png")], FIT, encoding="bmp")
     assert not (tmp_path / "other").exists()
+
+
+NAMES = ("pixels.bin", "index.parquet", "paths.parquet")
+SLOW = """
+import sys, time
+from pathlib import Path
+from retcap import images, pack_journal, pixels
+folder = Path(sys.argv[1])
+pack_journal.PART = 4
+decode = pixels.decode
+pixels.decode = lambda *arguments: time.sleep(0.02) or decode(*arguments)
+files = [(f"{n}.png", folder / f"{n}.png") for n in range(60)]
+images.build(folder / "pack", files, pixels.Resize("squash", 8, 4), workers=2, scratch=folder / "scratch")
+"""
+
+
+def content(pack):
+    return [(pack / name).read_bytes() for name in NAMES]
+
+
+def sixty(folder):
+    """Sixty paths: every seventh repeats a picture, every eleventh is missing, every thirteenth broken."""
+    for number in range(60):
+        if number % 13 == 12:
+            (folder / f"{number}.png").write_bytes(png_claiming(30, 20))
+        elif number % 11 != 10:
+            picture(folder / f"{number}.png", 20, 10, seed=0 if number % 7 == 6 else number)
+    return [(f"{number}.png", folder / f"{number}.png") for number in range(60)]
+
+
+def build(folder, files, **options):
+    images.build(folder / "pack", files, Resize("squash", 8, 4), **options)
+    return content(folder / "pack")
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """The files, and what a build left that was killed by SIGKILL when it had packed some of them."""
+    files = sixty(tmp_path)
+    whole = build(tmp_path, files)
+    os.rename(tmp_path / "pack", tmp_path / "before")
+    child = subprocess.Popen([sys.executable, "-c", SLOW, tmp_path])
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "scratch").glob("part-*.parquet"))) < 5:
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (tmp_path / "pack").exists()
+    return files, whole
+
+
+def reads(monkeypatch):
+    """Names of the files that are decoded from here on."""
+    found, read = [], pixels.file_bytes
+    monkeypatch.setattr(pixels, "file_bytes", lambda file: found.append(file.name) or read(file))
+    return found
+
+
+def test_a_killed_build_goes_on_where_it_stopped_to_the_same_bytes(tmp_path, killed, monkeypatch):
+    files, whole = killed
+    decoded = reads(monkeypatch)
+    assert build(tmp_path, files, scratch=tmp_path / "scratch") == whole
+    packed = [name for name, _ in files[:20]]  # in five parts of four
+    assert set(packed) & set(decoded) == {"10.png", "12.png"}  # missing and broken ones are looked at again
+    assert "59.png" in decoded
+    assert not (tmp_path / "scratch").exists()
+    assert build(tmp_path, files) == whole
+
+
+def test_pixels_behind_the_last_part_are_cut_off(tmp_path, killed):
+    files, whole = killed
+    with open(tmp_path / "scratch/pixels.bin", "ab") as file:
+        file.write(b"half a picture")
+    (tmp_path / "scratch/part-000099.partial").write_bytes(b"half a part")
+    assert build(tmp_path, files, scratch=tmp_path / "scratch") == whole
+
+
+def test_pixels_that_never_reached_the_disk_are_made_again(tmp_path, killed):
+    files, whole = killed
+    os.truncate(tmp_path / "scratch/pixels.bin", 1000)
+    assert build(tmp_path, files, scratch=tmp_path / "scratch") == whole
+
+
+@pytest.mark.parametrize("change", ["came", "changed", "gone", "mended", "fewer", "order", "settings"])
+def test_a_resumed_pack_is_that_of_the_files_as_they_are_now(tmp_path, killed, change):
+    files, whole = killed
+    if change == "came":
+        picture(tmp_path / "10.png", seed=100)
+    elif change == "changed":
+        picture(tmp_path / "5.png", seed=101)
+    elif change == "gone":
+        (tmp_path / "5.png").unlink()
+    elif change == "mended":
+        picture(tmp_path / "12.png", seed=102)
+    elif change == "fewer":
+        files = files[:9]
+    elif change == "order":
+        files = files[:6] + files[6:][::-1]
+    options = {"encoding": "png"} if change == "settings" else {}
+    resumed = build(tmp_path, files, scratch=tmp_path / "scratch", **options)
+    assert resumed == build(tmp_path, files, **options) != whole
+
+
+def test_two_builds_never_share_a_scratch_folder(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom retcap import scratch\n"
+        "with scratch.locked(Path(sys.argv[1]), 'packs'):\n  print('held', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "scratch"], **pipes)
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(RuntimeError, match=r"scratch: another process packs pictures here. Wait for it, or end it"):
+        build(tmp_path, [], scratch=tmp_path / "scratch")
+    other.kill()
+    other.wait()
+    with scratch.locked(tmp_path / "scratch", "packs pictures"):
+        pass
+
+
+def test_a_file_that_must_not_be_read_is_not(tmp_path, monkeypatch):
+    files, decoded = sixty(tmp_path), reads(monkeypatch)
+
+    def check(file):
+        if file.name == "3.png":
+            raise pixels.BadImage("path_leaves_root", "over a link")
+
+    build(tmp_path, files, check=check)
+    assert "3.png" not in decoded
+    row = images.read_paths(tmp_path / "pack").to_pylist()[3]
+    assert (row["key"], row["reason"], row["detail"]) == (None, "path_leaves_root", "over a link")
 
 
 def test_docstring_examples():

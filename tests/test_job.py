@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from retcap import progress
 from workflow_copy import copy_workflow
 
 HEAD = """
@@ -119,6 +120,30 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path):
     slow = "from retcap import progress\nprogress.WORTH_A_LINE_S = 0\n" + WRITE
     done = run(tmp_path, slow + "assert list(run.progress([4], label='reading', unit='batch')) == [4]\n")
     assert "reading: 1/1 batches, 0 s" in done.stderr
+
+
+def test_progress_says_how_long_it_will_take(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    shown = {
+        "fresh": progress._lines("a", "step"),
+        "resumed": progress._lines("b", "batch"),
+        "once": progress._lines("c", "step"),
+    }
+    for second in range(1, 31):
+        clock[0] = second
+        shown["fresh"](second, 1000)  # a step a second
+        shown["resumed"](500 + 2 * second, 5000)  # two batches a second, but 500 were done before
+    shown["once"](1, 100)
+    said = capsys.readouterr().err.splitlines()
+    assert said[2:4] == [
+        "a: 20/1000 steps, 20 s, 1.0 steps/s, 16 min left",
+        "b: 540/5000 batches, 20 s, 2.0 batches/s, 37 min left",
+    ]
+    assert said[-1] == "c: 1/100 steps, 30 s, 0.0 steps/s, 50 min left"
+    clock[0] = 1000
+    shown["fresh"](1000, 1000)
+    assert capsys.readouterr().err == "a: 1000/1000 steps, 1000 s, 1.0 steps/s\n"
 
 
 def test_the_scratch_folder_is_named_after_params_and_inputs(tmp_path: Path):

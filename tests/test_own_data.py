@@ -33,7 +33,9 @@ def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Pat
     (tmp_path / "config/museum.yaml").write_text(block("yaml"))
     (tmp_path / "models").mkdir()
     save_open_clip(tmp_path / "models/our-clip", "vit")
-    (tmp_path / "data/museum/images").mkdir(parents=True)
+    for name in ("catalogue/Q1.jpg", *(f"hall/{n}.jpg" for n in range(ROWS))):
+        (tmp_path / "data/museum/images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/museum/images" / name).touch()
     shown = records()
     assert sorted(shown) == [f"data/museum/{name}.jsonl" for name in ("passages", "test", "train")]
     for path, record in shown.items():
@@ -57,3 +59,5 @@ def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Pat
     assert rows == {"train": ROWS - 50, "valid": 50, "test": 1}
     assert pq.read_table(folder / "test/passages.parquet")["passage_id"].to_pylist() == ["Q7"]
     assert not any((folder / split / "quarantine.jsonl").read_text() for split in rows)
+    probed = json.loads((tmp_path / "results/museum/retrieval/probes/museum.json").read_text())
+    assert probed["train, query"]["missing"] == 0 < probed["train, query"]["asked"]

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 import report_fixture as fixture
+import report_fixture_retrieval
 from report_fixture_retrieval import SETS
 from retcap import report
 from retcap.report import (
@@ -36,6 +37,7 @@ from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
 from retcap.report.scores import System
 from retcap.retrieval.collapse import collapsed
+from retcap.retrieval.trainings import Training
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "path", "line", "rect"}
 
@@ -478,6 +480,72 @@ def test_other_cut_offs_than_five_fill_the_tables(inputs, tmp_path):
     [trained] = [r for n, r in found.table("System", "OVEN4\u202f708 queries").items() if n.startswith("trainedReT-2")]
     assert not trained[1].startswith("–")  # R@3: nearest to 5 among 1, 2, 3, 10, ...
     assert "gold passage among the first 3" in " ".join("".join(found.text).split())
+
+
+def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
+    assert "†" not in text
+    results = [json.loads(path.read_text()) for path in inputs.retrieval.results]
+    few = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "clusters": 49}
+    for result in results:
+        for entry in result["metrics"].values():
+            entry["clusters"] = 49 if result["dataset"] == "m2kr_oven" else 50
+        result["slices"] = {"answers": {"text": {"n": 60, "R@5": few}}}
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(results))
+    changed = dataclasses.replace(inputs.retrieval, results=[kept])
+    marked = build_report(ReportInputs("x", retrieval=changed))
+    assert marked.count("† From fewer than 50 pictures: the interval may be too narrow") == 2
+    table = Page(marked).table("System", "OVEN4\u202f708 queries")
+    [trained] = [row for name, row in table.items() if name.startswith("trainedReT-2")]
+    assert [cell.endswith("†") for cell in trained[1:]] == [True, True] + [False] * 6 + [True, True]
+    assert "50.040.0–60.0†" in marked.replace("</span>", "").replace("<sup>", "").replace('<span class="ci">', "")
+
+
+def test_the_page_says_how_pictures_were_made(inputs, tmp_path):
+    resize = {"mode": "cover", "width": 224, "height": 224, "shrink_on_load": True}
+    counts = {}
+    for name, path in inputs.retrieval.images.items():
+        made = {"encoding": "jpeg", "resize": resize | {"shrink_on_load": name != "m2kr_oven"}}
+        counts[name] = tmp_path / f"{name}.json"
+        counts[name].write_text(json.dumps(json.loads(path.read_text()) | {"pack": made}))
+    changed = dataclasses.replace(inputs.retrieval, images=counts)
+    said = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=changed))).text).split())
+    assert "Pictures of OVEN: 224 × 224 px (cover), stored as JPEG." in said
+    assert (
+        "Pictures of E-VQA, InfoSeek and OKVQA: 224 × 224 px (cover), stored as JPEG; large JPEGs were shrunk" in said
+    )
+
+
+def test_intervals_are_said_to_cover_the_queries_and_not_the_training(inputs):
+    once = dataclasses.replace(inputs.retrieval, trainings={"trained": Training("trained", 3)})
+    said = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=once))).text).split())
+    assert (
+        "Intervals and p cover the choice of queries, not the training: every retriever was trained once, with seed 3;"
+        in said
+    )
+    assert "retrieval.training.seeds: [0, 1, 2] trains each several times and shows the spread." in said
+    assert "Trainings with other seeds" not in said
+
+
+def test_several_trainings_stand_in_the_table_and_their_spread_below(inputs):
+    made = {"trained": Training("trained", 0), "zero-shot": Training("trained", 7)}
+    several = dataclasses.replace(inputs.retrieval, trained=list(made), trainings=made)
+    page = Page(build_report(ReportInputs("x", retrieval=several)))
+    said = " ".join("".join(page.text).split())
+    assert "not the training: its spread over seeds stands below." in said
+    assert "Mean and standard deviation of 2 trainings (seeds 0, 7)" in said
+    spread = page.table("Retriever", "OVEN")
+    values = [report_fixture_retrieval.result(name, "m2kr_oven")["metrics"]["R@5"]["value"] for name in made]
+    mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
+    assert spread["trained"][1].startswith(
+        f"{mean:.1f} ± {deviation:.1f}{100 * min(values):.1f}–{100 * max(values):.1f}"
+    )
+    rows = page.table("System", "OVEN4\u202f708 queries")
+    assert any(name.startswith("zero-shot") for name in rows)
+    assert "In retrieval, trained finds" in said  # never the luckiest seed
+    figures = [alt for tag, values in page.attributes if tag == "svg" and (alt := values.get("aria-label", ""))]
+    assert any("Recall at K" in alt for alt in figures)
+    assert not any("zero-shot" in alt for alt in figures)
 
 
 def test_generated_sets_are_marked(inputs):

@@ -26,7 +26,7 @@ TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
 CLIP = BUILT | {"pretrain_tiny_clip"}
 SCREENED = TRAINED | {"screen_retrieval"}
-READ = SCREENED | {"normalise_retrieval", "audit_retrieval", "pack_retrieval_images"}
+READ = SCREENED | {"normalise_retrieval", "check_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
 KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: X}": PAGE,
@@ -44,6 +44,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={training: {learning_rate: 2e-3}}": TRAINED,
     "retrieval={training: {log_steps: 7}}": TRAINED,
     "retrieval={training: {freeze: [text]}}": BUILT,
+    "retrieval={training: {seeds: [0]}}": PAGE,  # the training that is there
+    "retrieval={training: {seeds: [0, 1]}}": (BUILT - {"compare_indexes"}),
+    "retrieval={training: {seeds: [1]}}": BUILT,
     "retrieval={training: {eval_k: [10, 20]}}": TRAINED,
     "retrieval={training: {keep_best_per_set: false}}": PAGE,
     "retrieval={retrievers: {ret2: {cell: {num_queries: 2}}}}": BUILT,
@@ -51,9 +54,17 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
     "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
+    "retrieval={pack: {shrink_on_load: true}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
+    "retrieval={max_rejected: {test: 0.002}}": PAGE | {"check_retrieval"},
+    "retrieval={missing_images: {max_share: 0.4}}": SCREENED | {"check_retrieval"},
     "on_top_of=m2kr.yaml": PAGE,
     "retrieval={fail_on: []}": PAGE | {"audit_retrieval"},
+    # a new audit or check must not hide what else has changed
+    "retrieval={fail_on: [], training: {learning_rate: 2e-3}}": TRAINED | {"audit_retrieval"},
+    "retrieval={fail_on: [], bootstrap_draws: 500}": SCORED_R | {"audit_retrieval"},
+    "retrieval={max_rejected: {test: 0.002}, pack: {encoding: png}}": SCREENED
+    | {"check_retrieval", "pack_retrieval_images", "audit_retrieval"},
     "retrieval={near_duplicate_bits: null}": PAGE | {"audit_retrieval"},
     "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,
     "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,
@@ -176,6 +187,14 @@ def test_only_the_touched_model_runs(finished: Path):
     assert "captioning with llava-1.5-7b" in text
     assert "captioning with qwen2.5-vl-3b" not in text
     assert "batch_size" in text or "Params have changed" in text
+
+
+def test_a_further_seed_leaves_the_training_that_is_there_alone(finished: Path):
+    text = snakemake(finished, "-n", "--config", "retrieval={training: {seeds: [0, 1]}}")
+    assert "training ret2-seed1 (" in text
+    assert "scoring ret2-seed1 on m2kr_okvqa" in text
+    for left in ("training ret2 (", "building ret2\n", "scoring ret2 on", "scoring untrained-ret2"):
+        assert left not in text
 
 
 def test_leaving_a_data_set_out_leaves_the_data_of_the_others_alone(finished: Path):

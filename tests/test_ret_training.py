@@ -20,10 +20,13 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
+from retcap.devices import NotEnoughDevices
 from retcap.retriever import collator, data, loss, sampler, tokens, torchrun, trainer, training
 from retcap.retriever.model import RetrieverModel
 from retcap.retriever.selection import Pace, should_stop
+from retcap.retriever.settings import loader_workers, ranks_of
 from retcap.retriever.validation import Validation
+from retcap.scratch import locked
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,6 +73,46 @@ def test_pace_never_saves_before_a_pending_evaluation():
             if flag
         )
     assert steps == {1: "", 2: "s", 3: "", 4: "s", 5: "es", 6: "s", 7: "", 8: "s", 9: "", 10: "es", 11: "", 12: "esx"}
+
+
+def test_a_checkpoint_is_due_when_the_last_one_is_old(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("retcap.retriever.selection.time.monotonic", lambda: clock[0])
+    pace, found = Pace(None, save_every=4, last_step=99, save_minutes=1), {}
+    for step, now in enumerate([100, 159, 160, 161, 219, 220, 220.9, 281], start=1):
+        clock[0] = now
+        control = pace.on_step_end(TrainingArguments(), TrainerState(global_step=step), TrainerControl())
+        found[step] = (control.should_save, control.should_log)
+        if control.should_save:
+            pace.on_save(TrainingArguments(), TrainerState(), control)
+    assert [step for step, (save, _) in found.items() if save] == [3, 4, 8]  # 161 is a step to save at anyway
+    assert [step for step, (_, logs) in found.items() if logs] == [4, 8]
+
+
+def test_all_ranks_save_when_the_first_one_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr("retcap.retriever.gather.ranks", lambda: 2)
+    monkeypatch.setattr("retcap.retriever.gather.from_first", lambda due: said.append(due) or True)
+    pace, saved = Pace(None, save_every=1000, last_step=1000, save_minutes=60), []
+    for step in range(1, 31):
+        control = pace.on_step_end(TrainingArguments(), TrainerState(global_step=step), TrainerControl())
+        saved += [step] if control.should_save else []
+    assert saved == [10, 20, 30]  # they are asked together, so that none waits for a checkpoint of the others
+    assert said == [False] * 3
+
+
+def test_data_loaders_get_no_more_threads_than_are_granted():
+    assert [loader_workers(12, threads, 1) for threads in (1, 2, 8, 16)] == [1, 1, 7, 12]
+    assert [loader_workers(None, threads, 2) for threads in (1, 16, 32)] == [1, 7, 15]
+    assert loader_workers(0, 16, 1) == 0
+
+
+def test_fewer_gpus_than_configured_are_an_error():
+    assert (ranks_of(1, []), ranks_of(2, ["0", "1"]), ranks_of(1, ["0", "1"])) == (1, 2, 1)
+    with pytest.raises(
+        NotEnoughDevices, match=r"gpus = 4, but this job was granted 1: the batch would be 1/4 of .*gpu=4"
+    ):
+        ranks_of(4, ["0"])
 
 
 # --- whole runs ------------------------------------------------------------
@@ -170,6 +213,29 @@ def test_killed_run_resumes_to_the_same_bits(uninterrupted, world, initial, tmp_
     assert steps[0] <= resumes_at + 2  # it did resume, and from there
     assert_same_weights(Path(one.output), Path(whole.output))
     assert history(curves) == history(expected)
+
+
+def test_the_clock_decides_when_to_save_and_nothing_else(uninterrupted, world, initial, tmp_path, caplog):
+    """With save_steps 50 a kill cost everything before step 50; the clock saves at every step here."""
+    whole, expected = uninterrupted
+    options = LAST | {"save_minutes": 1e-9}
+    same = training.launch(job(world, initial, tmp_path / "same", **options))
+    assert history(same) == history(expected)
+    one = job(world, initial, tmp_path / "scratch", **options, save_steps=50)
+    killed_at(one, trainer.RetrieverTrainer, "training_step", 9)
+    with caplog.at_level(logging.INFO):
+        curves = training.launch(one)
+    assert any(
+        "going on from" in record.getMessage() and "checkpoint-8" in record.getMessage() for record in caplog.records
+    )
+    assert_same_weights(Path(one.output), Path(whole.output))
+    assert curves["seconds"] > 0
+
+
+@pytest.mark.parametrize("gathered", [True, False])
+def test_a_batch_of_one_pair_is_refused(world, initial, tmp_path, gathered):
+    with pytest.raises(ValueError, match="One pair per batch has no negatives"):
+        training.launch(job(world, initial, tmp_path / "scratch", per_device_batch_size=1, gather_negatives=gathered))
 
 
 def test_finished_run_is_not_trained_again(uninterrupted, monkeypatch):
@@ -359,7 +425,7 @@ def test_a_second_run_in_one_folder_is_refused(world, initial, tmp_path):
     (tmp_path / "scratch").mkdir()
     child = os.fork()
     if child == 0:
-        with training._lock(tmp_path / "scratch"):
+        with locked(tmp_path / "scratch", "trains"):
             (tmp_path / "locked").touch()
             time.sleep(60)
     try:
@@ -370,7 +436,7 @@ def test_a_second_run_in_one_folder_is_refused(world, initial, tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    with training._lock(tmp_path / "scratch"):
+    with locked(tmp_path / "scratch", "trains"):
         pass  # the kernel has freed it
 
 

@@ -327,6 +327,33 @@ def test_intervals_draw_whole_images():
     assert widths[0] == pytest.approx(2 * widths[1], rel=0.25)
 
 
+def test_no_hit_of_any_query_has_an_upper_bound():
+    corpus = [("a", "x"), ("b", "y")]
+    records = [{"answer": ["x"], "passage_id": ["a"], "image_path": f"{i // 2}.jpg"} for i in range(80)]
+    queries, passages = world.query_table(records), world.passage_table(corpus)
+    hits = world.hit_table([[1]] * 80, queries, passages)
+    result = score_hits(queries, passages, hits, (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
+    bound = 1 - 0.025 ** (1 / 40)
+    for metric in ("R@1", "PR@1", "MRR@1", "nDCG@1"):
+        found = {"value": 0.0, "ci_low": 0.0, "ci_high": pytest.approx(bound, rel=1e-12), "n": 80, "clusters": 40}
+        assert result["metrics"][metric] == found
+    assert result["gaps"]["PR-R@1"]["ci_low"] == pytest.approx(-bound, rel=1e-12)
+
+
+def test_every_estimate_says_how_many_pictures_it_comes_from():
+    corpus = [("a", "x", "p.jpg"), ("b", "y")]
+    golds = ["a"] * 30 + ["b"] * 90
+    records = [{"answer": ["x"], "passage_id": [g], "image_path": f"{i // 3}.jpg"} for i, g in enumerate(golds)]
+    queries, passages = world.query_table(records), world.passage_table(corpus)
+    hits = world.hit_table([[i % 2] for i in range(120)], queries, passages)
+    result = score_hits(queries, passages, hits, (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
+    assert result["metrics"]["R@1"]["clusters"] == 40
+    slices = {value: one["R@1"]["clusters"] for value, one in result["slices"]["gold image"].items()}
+    assert slices == {"with image": 10, "without image": 30}
+    plain = score_hits(queries, passages, hits, (1,), about=world.ABOUT).result  # without intervals
+    assert plain["slices"]["gold image"]["with image"]["R@1"]["clusters"] == 10
+
+
 def test_clusters_are_images_by_content_where_known():
     table = pa.table({"row": [0, 1, 2, 3], "image": ["a.jpg", "b.jpg", None, None], "image_key": ["k", "k", None, "k"]})
     assert cluster_keys(table) == ["image k", "image k", "row 2", "image k"]

@@ -14,7 +14,8 @@ from PIL import Image
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
 from retcap.failures.record import Failure
-from retcap.retrieval import comparison, study, systems
+from retcap.retrieval import comparison, pictures, study, systems
+from retcap.retrieval.trainings import spread, trainings
 from retcap.retriever import pairs
 from small_world import SMALL
 
@@ -65,7 +66,7 @@ def test_every_set_gets_three_splits_that_do_not_share_questions(world: Path, na
 
 def test_all_pictures_of_queries_and_passages_are_packed_and_none_outside_the_root(world: Path, tmp_path: Path):
     study.normalise_set(plugins.load("datasets", "m2kr_oven"), tmp_path / "oven", settings(world, "m2kr_oven"), seed=3)
-    files = dict(study.picture_files(tmp_path / "oven", world / "images"))
+    files = dict(pictures.picture_files(tmp_path / "oven", world / "images"))
     passages = pq.read_table(tmp_path / "oven/test/passages.parquet")["image"].to_pylist()
     assert {path for path in passages if path} <= set(files)
     assert all(file.is_relative_to(world / "images") for file in files.values())
@@ -220,6 +221,17 @@ def test_what_failed_stands_beside_what_was_scored(tmp_path: Path):
     assert "✗ b  failed" in comparison.banner([], "R@5", scored.failed)
 
 
+def test_systems_that_agree_on_every_query_may_still_differ_on_others(tmp_path: Path):
+    paths = {name: {"x": tmp_path / f"{name}.parquet"} for name in ("ours", "other")}
+    columns = {"query_row": range(60), "query_id": [str(n) for n in range(60)], "cluster": [str(n) for n in range(60)]}
+    for found in paths.values():
+        pq.write_table(pa.table(columns | {"R@5": [float(n % 2) for n in range(60)]}), found["x"])
+    (record,) = comparison.differences(paths, ["ours"], 5, draws=100, seed=1)
+    bound = 1 - 0.025 ** (1 / 60)
+    assert (record["difference"], record["clusters"]) == (0, 60)
+    assert (record["ci_low"], record["ci_high"]) == pytest.approx((-bound, bound))
+
+
 def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(world: Path, tmp_path: Path):
     """A gold passage of a validation query that the test corpus lacks could never be found."""
     values = settings(world, "m2kr_evqa", valid_limit=None)
@@ -277,3 +289,30 @@ def test_a_list_of_files_without_a_usable_row_is_an_error(world: Path, tmp_path:
         assert f"Rejected lines: {rejects}" in str(caught.value)
         assert sum("wrong.jsonl" in line for line in rejects.read_text().splitlines()) == 4
         rejects.unlink()
+
+
+def test_trainings_with_several_seeds_have_a_spread():
+    made = trainings(["a", "b"], [0, 7, 9], 5)
+    assert made["a-seed7"] == ("a", 7)
+    results = [
+        result(system, dataset, value)
+        for dataset in ("x", "y")
+        for system, value in [("a", 0.5), ("a-seed7", 0.25), ("a-seed9", 0.75), ("b", 0.5), ("random", 0.1)]
+    ]
+    found = spread(results, made)
+    assert [(one["retriever"], one["dataset"], one["trainings"]) for one in found] == [
+        ("a", "x", 3), ("b", "x", 1), ("a", "y", 3), ("b", "y", 1)
+    ]  # fmt: skip
+    three, one = found[:2]
+    assert (three["mean"], three["lowest"], three["highest"], three["seeds"]) == (0.5, 0.25, 0.75, "0 7 9")
+    assert three["standard_deviation"] == pytest.approx(0.25)  # of 0.25, 0.5, 0.75 with n - 1
+    assert (one["mean"], one["standard_deviation"]) == (0.5, None)
+    lines = comparison.banner(results, "R@5", found).splitlines()
+    assert lines[-1].split() == ["mean", "50.0", "±", "25.0", "50.0", "±", "25.0", "(3", "trainings", "of", "a)"]
+    assert len(comparison.banner(results, "R@5").splitlines()) == len(lines) - 1
+
+
+def test_the_first_seed_keeps_the_name_of_its_retriever():
+    assert trainings(["a"], None, 5) == {"a": ("a", 5)}
+    assert trainings(["a"], [3], 5) == {"a": ("a", 3)}
+    assert list(trainings(["a", "b"], [3, 0], 0)) == ["a", "a-seed0", "b", "b-seed0"]

@@ -13,6 +13,7 @@ from retcap import images
 from retcap.pixels import Resize
 from retcap.retrieval import screening, study
 from retcap.retrieval.normalise import normalise
+from retcap.retrieval.pictures import picture_files
 from retcap.retrieval.screening import MissingImages, screen
 
 QUERIES = {  # picture of every query
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         arguments = {"queries": [folder / f"{split}.jsonl"], "passages": [corpus], "roots": folder / "images"}
         normalise("m2kr_any", split, out=folder / "normalised" / split, **arguments)
-    files = [(path, file) for path, file in study.picture_files(folder / "normalised", folder / "images")]
+    files = [(path, file) for path, file in picture_files(folder / "normalised", folder / "images")]
     kept = [(path, file) for path, file in files if not path.startswith("elsewhere/")]  # as without a root for it
     assert [path for path, _ in files] == ["a.png", "gone.png", "elsewhere/x.png", "b.png", "broken.png"]
     images.build(folder / "pack", kept, Resize("squash", 4, 4))
@@ -75,6 +76,11 @@ def test_every_missing_picture_is_counted_by_split_side_and_reason(world: Path, 
     assert test["passage"]["reasons"] == {"image_broken": 1, "image_missing": 1}
     assert test["passage"]["left_empty"] == 1  # P2 had nothing but its picture
     assert (report["policy"], report["max_share"]) == ("mask", 1.0)
+
+
+def test_the_counts_say_how_the_pictures_were_made(world: Path, tmp_path: Path):
+    resize = {"mode": "squash", "width": 4, "height": 4, "shrink_on_load": False}
+    assert screened(world, tmp_path / "out", "mask")["pack"] == {"encoding": "raw", "resize": resize}
 
 
 def test_mask_keeps_every_row_and_takes_the_picture_off_passages(world: Path, tmp_path: Path):

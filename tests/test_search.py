@@ -256,6 +256,28 @@ def test_broken_shards_are_named(tmp_path):
         search.exact_search(Vectors.of(unit(rng, 1)), Vectors.of(unit(rng, 3)), 0)
 
 
+@pytest.mark.parametrize("long", [1e30, 2e18])
+def test_vectors_whose_scores_would_overflow_are_refused_by_name(long):
+    """Scores of infinity came with passage -1 beside them."""
+    rng = np.random.default_rng(15)
+    queries, passages = unit(rng, 40, 4, np.float32), unit(rng, 50, 4, np.float32)
+    for side, vectors in (("query", queries), ("passage", passages)):
+        broken = vectors.copy()
+        broken[17] *= np.float32(long)
+        pair = (broken, passages) if side == "query" else (queries, broken)
+        with pytest.raises(
+            ValueError, match=rf"array, line 17 \(row 17, id '17'\): its length is {long:.3g}".replace("+", r"\+")
+        ):
+            search.exact_search(*map(Vectors.of, pair), 5)
+
+
+def test_the_longest_vectors_that_are_allowed_have_finite_scores():
+    vectors = np.full((3, 4), 0.49e18, np.float32)
+    hits = search.exact_search(Vectors.of(vectors), Vectors.of(vectors), 3)
+    assert np.isfinite(hits.score).all()
+    assert hits.passage.tolist() == [0, 1, 2] * 3
+
+
 def test_a_gpu_that_is_not_there_is_an_error():
     import faiss
 

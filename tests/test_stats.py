@@ -154,6 +154,46 @@ def test_a_single_cluster_has_no_interval():
     assert np.isnan(found.standard_error)
 
 
+def test_equal_items_have_the_exact_bound_of_as_many_clusters():
+    """0 hits of 5,046 gave the interval [0, 0]; the exact bound of Clopper and Pearson is 1 - 0.025^(1/n)."""
+    values = np.stack([np.zeros(5046), np.ones(5046), np.zeros(5046), np.full(5046, 0.5)], axis=1)
+    values[0, 2] = np.nan
+    weights = stats.draw_weights(5046, 20, np.random.default_rng(0))
+    spans = [(0.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (0.0, 1.0)]
+    none, every, gap, half = stats.bootstrap_means(values, np.arange(5046), weights, spans=spans)
+    bound = 1 - 0.025 ** (1 / 5046)
+    assert none[:3] == pytest.approx((0, 0, bound), rel=1e-9)
+    assert bound == pytest.approx(0.00073, abs=5e-6)
+    assert every[:3] == pytest.approx((1, 1 - bound, 1), rel=1e-9)
+    other = 1 - 0.025 ** (1 / 5045)
+    assert (gap[:3], gap.clusters) == (pytest.approx((0, -other, other), rel=1e-9), 5045)
+    assert half[:3] == pytest.approx((0.5, 0.5 - bound / 2, 0.5 + bound / 2), rel=1e-9)
+    assert stats.bootstrap_means(values, np.arange(5046), weights)[0][:3] == (0, 0, 0)  # the span is not known
+
+
+def test_clusters_count_and_not_their_items():
+    values, codes = np.zeros((60, 1)), np.repeat(np.arange(20), 3)
+    weights = stats.draw_weights(20, 20, np.random.default_rng(0))
+    (found,) = stats.bootstrap_means(values, codes, weights, spans=[(0.0, 1.0)])
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 20))
+    (one,) = stats.bootstrap_means(values[:3], codes[:3], np.ones((9, 1), dtype=np.uint16), spans=[(0.0, 1.0)])
+    assert np.isnan(one.high)  # a single cluster says nothing about the others
+
+
+def test_rare_hits_are_covered_also_where_none_is_seen():
+    rng, clusters, truth, repeats = np.random.default_rng(21), 60, 0.01, 400
+    weights = stats.draw_weights(clusters, 200, rng)
+    covered = {True: 0, False: 0}
+    for _ in range(repeats):
+        hits = (rng.random((clusters, 1)) < truth).astype(float)
+        for exact in covered:
+            spans = [(0.0, 1.0)] if exact else None
+            (found,) = stats.bootstrap_means(hits, np.arange(clusters), weights, spans=spans)
+            covered[exact] += found.low <= truth <= found.high
+    assert covered[True] / repeats > 0.93
+    assert covered[False] / repeats < 0.55  # 0.99^60: in 55 of 100 samples there is no hit at all
+
+
 def test_nothing_counted_is_nan_not_zero():
     table = stats.mean_table(np.array([np.nan, np.nan]))
     found = stats.bootstrap(table, np.array([0, 1]), stats.draw_weights(2, 10, np.random.default_rng(0)))

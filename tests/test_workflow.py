@@ -64,7 +64,8 @@ def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
     jobs = planned(done.stdout + done.stderr)
     assert jobs["download_m2kr"] == 14
     assert jobs["train_retriever"] == 4  # two backbones, two layer strategies
-    assert jobs["embed_retrieval"] == 4 * 11 * 4  # shards, systems, data sets
+    assert jobs["embed_retrieval"] == 1 * 11 * 4  # shards, systems, data sets
+    assert jobs["probe_retrieval"] == jobs["check_retrieval"] == 4  # data sets
     assert jobs["compare_indexes"] == 4  # data sets; the report shows the first retriever's only
     assert "build_m2kr_world" not in jobs
 
@@ -72,13 +73,13 @@ def test_the_full_retrieval_study_is_planned_with_gpus(checkout: Path):
 def test_a_dry_run_says_what_every_gpu_job_asks_for(checkout: Path):
     done = snakemake(checkout, "-n", "--cores", "2", "--resources", "gpu=2", "--configfile", "config/m2kr.yaml")
     asked = dict(re.findall(r"^Job \d+: (.+?) \((\d+ GPUs, \d+ MB, \d+ min)\)$", done.stdout, re.MULTILINE))
-    assert asked["training tinyclip-ret2"] == "1 GPUs, 64000 MB, 1440 min"
-    assert asked["embedding m2kr_oven with tinyclip-ret2, shard 3"] == "1 GPUs, 16000 MB, 240 min"
+    assert asked["training tinyclip-ret2"] == "1 GPUs, 64000 MB, 2880 min"
+    assert asked["embedding m2kr_oven with tinyclip-ret2, shard 0"] == "1 GPUs, 16000 MB, 240 min"
     assert asked["searching m2kr_oven with tinyclip-ret2"] == "1 GPUs, 10000 MB, 120 min"
     random = {job: amounts for job, amounts in asked.items() if " with random" in job}
-    assert len(random) == 4 * (4 + 1)  # data sets, shards and the search
+    assert len(random) == 4 * (1 + 1)  # data sets, shards and the search
     assert {amounts[0] for amounts in random.values()} == {"0"}  # drawn vectors need no GPU
-    assert len(asked) == 4 + 4 * 11 * (4 + 1)  # trainings, then data sets, systems, shards and the search
+    assert len(asked) == 4 + 4 * 11 * (1 + 1)  # trainings, then data sets, systems, shards and the search
 
 
 def test_a_download_without_a_network_fails_once_and_says_where_to_put_the_file(checkout: Path, monkeypatch):

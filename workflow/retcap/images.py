@@ -16,10 +16,11 @@ import json
 import logging
 import shutil
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,65 +29,53 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retcap import pixels
+from retcap.pack_journal import INDEX, Item, Journal, Read, Row, state_of
+from retcap.scratch import locked
 
 log = logging.getLogger(__name__)
 Encoding = Literal["raw", "jpeg", "png"]
-INDEX = pa.schema(
-    [("key", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
-    + [(name, pa.int32()) for name in ("height", "width", "source_height", "source_width")]
-)
-PATHS = pa.schema([(name, pa.string()) for name in ("path", "key", "reason", "detail")])
-ROW_GROUP = 65_536  # rows kept in memory before they are written
-LOG_EVERY = 50_000  # images
-
-
-@dataclass(frozen=True)
-class Read:
-    """What became of one path: pixels, or a reason, or neither when its bytes are in the pack already."""
-
-    path: str
-    key: str | None = None
-    payload: bytes | None = None
-    shape: tuple[int, int] = (0, 0)  # height, width as stored
-    source: tuple[int, int] = (0, 0)  # height, width of the file
-    reason: str | None = None
-    detail: str | None = None
+Check = Callable[[Path], None]
 
 
 def build(
     folder: Path,
-    files: Iterable[tuple[str, Path]],
+    files: Iterable[Item],
     resize: pixels.Resize,
     *,
     encoding: Encoding = "raw",
     workers: int = 2,
+    check: Check | None = None,
+    scratch: Path | None = None,
 ) -> dict[str, int]:
     """Write a pack and return its counts: images asked for, stored, duplicate, bytes, and one count per reason.
 
     `files` gives (path as the data names it, file to read) and may be a generator of millions: at most 4 x `workers`
     decoded images are in memory. Decoding runs in threads, since Pillow and hashlib release the interpreter lock.
-    The folder appears only when it is complete; an older one is replaced.
+    `check` looks at every file before it is read and raises BadImage where it must not be. The folder appears only when
+    it is complete; an older one is replaced. With `scratch`, a folder on the same disk, what a killed build has packed
+    stays there, and the next one goes on from it.
     """
-    folder = Path(folder)
-    partial = folder.with_name(
-        f".{folder.name}.building"
-    )  # fixed name: what a killed run left is cleared, not piled up
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    started = time.perf_counter()
+    folder, started = Path(folder), time.perf_counter()
+    # the name is fixed: what a killed build without scratch left is cleared, not piled up
+    working, whole = (folder.with_name(f".{folder.name}.{state}") for state in ("building", "whole"))
+    settings = {"encoding": encoding, "resize": asdict(resize)}
+    for old in (working, whole):
+        shutil.rmtree(old, ignore_errors=True)
     try:
-        with _Writer(partial, resize, encoding) as writer, ThreadPoolExecutor(workers) as pool:
-
-            def read(item: tuple[str, Path]) -> Read:
-                return _read(*item, resize, encoding, writer.stored)
-
-            for outcome in _in_order(pool, read, files, window=4 * workers):
-                writer.add(outcome)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        with locked(scratch or working, "packs pictures"), Journal(scratch or working, settings) as journal:
+            reader = _Reader(resize, encoding, check, journal.stored)
+            with ThreadPoolExecutor(workers) as pool:
+                left = journal.resume(files, partial(pool.map, reader.gives_again))
+                for outcome in _in_order(pool, reader.read, left, window=4 * workers):
+                    journal.add(outcome)
+            journal.finish(whole)
+            shutil.rmtree(folder, ignore_errors=True)
+            whole.rename(folder)
+        shutil.rmtree(scratch or working)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    counts = dict(sorted(writer.counts.items()))
+        for unfinished in (working, whole):
+            shutil.rmtree(unfinished, ignore_errors=True)
+    counts = dict(sorted(journal.counts.items()))
     log.info("packed %s into %s in %.1f s", counts, folder, time.perf_counter() - started)
     return counts
 
@@ -100,77 +89,37 @@ def _in_order(pool: ThreadPoolExecutor, function: Callable, items: Iterable, win
         pending.extend(pool.submit(function, item) for item in itertools.islice(source, 1))
 
 
-def _read(path: str, file: Path, resize: pixels.Resize, encoding: Encoding, stored: set[str]) -> Read:
-    try:
-        data = pixels.file_bytes(file)
-        key = hashlib.sha256(data).hexdigest()
-        if key in stored:  # a race with a twin in flight only costs a second decode; the writer keeps the first
-            return Read(path, key)
-        image, source = pixels.decode(data, resize)
-    except pixels.BadImage as error:
-        return Read(path, reason=error.reason, detail=error.detail)
-    return Read(path, key, pixels.encode(image, encoding), image.shape[:2], source)
+@dataclass(frozen=True)
+class _Reader:
+    """How one file becomes an entry of the pack; several threads read at once."""
 
+    resize: pixels.Resize
+    encoding: Encoding
+    check: Check | None
+    stored: set[str]  # keys of the pictures that are in the pack
 
-class _Writer:
-    """Appends what was read to the three files of a pack; memory stays bounded by one row group and the set of keys."""
+    def read(self, item: Item) -> Read:
+        path, file = item
+        state = state_of(file)
+        try:
+            if self.check is not None:
+                self.check(file)
+            data = pixels.file_bytes(file)
+            key = hashlib.sha256(data).hexdigest()
+            if key in self.stored:  # a race with a twin in flight only costs a second decode; the first one is kept
+                return Read(path, key, state=state)
+            image, source = pixels.decode(data, self.resize)
+        except pixels.BadImage as error:
+            return Read(path, reason=error.reason, detail=error.detail, state=state)
+        return Read(path, key, pixels.encode(image, self.encoding), image.shape[:2], source, state=state)
 
-    def __init__(self, folder: Path, resize: pixels.Resize, encoding: Encoding):
-        about = json.dumps({"encoding": encoding, "resize": asdict(resize)}).encode()
-        self.stored: set[str] = set()
-        self.counts: Counter[str] = Counter(images=0, stored=0, duplicates=0, bytes=0)
-        self._pixels = open(folder / "pixels.bin", "wb")  # noqa: SIM115  closed in __exit__
-        self._index = _Table(folder / "index.parquet", INDEX.with_metadata({"retcap.pack": about}))
-        self._paths = _Table(folder / "paths.parquet", PATHS)
-
-    def add(self, read: Read) -> None:
-        self.counts["images"] += 1
-        if self.counts["images"] % LOG_EVERY == 0:
-            log.info("%s", dict(self.counts))
-        self._paths.add((read.path, read.key, read.reason, read.detail))
-        if read.key is None:
-            assert read.reason is not None
-            self.counts[read.reason] += 1
-        elif read.key in self.stored:
-            self.counts["duplicates"] += 1
-        else:
-            assert read.payload is not None
-            self._index.add((read.key, self.counts["bytes"], len(read.payload), *read.shape, *read.source))
-            self._pixels.write(read.payload)
-            self.stored.add(read.key)
-            self.counts.update(stored=1, bytes=len(read.payload))
-
-    def __enter__(self) -> "_Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for part in (self._pixels, self._index, self._paths):
-            part.close()
-
-
-class _Table:
-    """A Parquet file written row by row."""
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
-        self._schema = schema
-        self._rows: list[tuple] = []
-
-    def add(self, row: tuple) -> None:
-        self._rows.append(row)
-        if len(self._rows) == ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = zip(*self._rows, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        self._rows.clear()
-
-    def close(self) -> None:
-        if self._rows:
-            self._flush()
-        self._writer.close()
+    def gives_again(self, row: Row, item: Item) -> bool:
+        """Whether reading the item now would give what was recorded; what was missing or broken is read again."""
+        if row["path"] != item[0]:
+            return False
+        if row["key"] is None:
+            return self.read(item).reason == row["reason"]
+        return state_of(item[1]) == (row["file_bytes"], row["file_mtime_ns"])
 
 
 class ImagePack:
@@ -234,6 +183,11 @@ class ImagePack:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ImagePack, (self.folder,)
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """How the pictures of a pack were made: encoding, and the fields of `pixels.Resize`."""
+    return json.loads(pq.read_schema(Path(folder) / "index.parquet").metadata[b"retcap.pack"])
 
 
 def read_paths(folder: Path) -> pa.Table:

@@ -49,18 +49,36 @@ def _bar(label: str, unit: str) -> Callable[[int, int | None], None]:
     return show
 
 
+def _span(seconds: float) -> str:
+    """A time span as one reads it while waiting.
+
+    >>> _span(42), _span(100), _span(3700)
+    ('42 s', '2 min', '1 h 2 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def _lines(label: str, unit: str) -> Callable[[int, int | None], None]:
     started = last = time.monotonic()
+    first: tuple[int, float] | None = None  # what was done before the first call is not of this session's speed
 
     def show(done: int, total: int | None) -> None:
-        nonlocal last
+        nonlocal last, first
         now = time.monotonic()
+        first = first or (done, now)
         if done != total and now - last < LINE_EVERY_S:
             return
         last, seconds = now, now - started
+        before, since = first if done > first[0] else (0, started)
+        rate = (done - before) / max(now - since, 1e-9)
         of = f"/{total}" if total is not None else ""
         units = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
-        text = f"{label}: {done}{of} {units}, {seconds:.0f} s, {done / max(seconds, 1e-9):.1f} {units}/s"
+        text = f"{label}: {done}{of} {units}, {seconds:.0f} s, {rate:.1f} {units}/s"
+        if total is not None and done < total and rate > 0:
+            text += f", {_span((total - done) / rate)} left"
         log.info("%s", text)
         if seconds >= WORTH_A_LINE_S:
             print(text, file=sys.stderr, flush=True)

@@ -6,8 +6,11 @@ a job that is started again with the same settings finds its own work, and one w
 folder stays when its job has ended well; what lies in it has to say itself what it was made with.
 """
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,20 @@ def lasting(snakemake: Any) -> Path:
 def results(snakemake: Any) -> Path:
     """Folder of the experiment that a job belongs to."""
     return next(parent.parent for parent in Path(snakemake.log[0]).parents if parent.name == "logs")
+
+
+@contextmanager
+def locked(folder: Path, doing: str) -> Iterator[None]:
+    """Refuse a second run in the same folder. The kernel frees the lock when its process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(
+                f"{folder}: another process {doing} here. Wait for it, or end it, then run again."
+            ) from None
+        yield
 
 
 def fingerprint(path: Path) -> list[list[Any]]:

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float, Float32, Float64, Int, Int64
+from jaxtyping import Float32, Float64, Int, Int64
 
-from retcap.search_blocks import Budget, Engine, proposals, scan
+from retcap.search_blocks import Budget, Engine, check_lengths, proposals, scan
 from retcap.shards import Vectors
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def exact_search(
         log.info("search: about %.0f MB of working memory, of %g MB allowed", needed, memory_mb)
         for start in range(0, len(queries), budget.queries):
             block = queries.block(start, start + budget.queries)
-            _check_finite(queries, start, block)
+            check_lengths(queries, start, block)
             found += _search_block(block, passages, target, fetch, memory_mb, collapse, engine)
     log.info("search: %d hits in %.2f s", sum(len(one.passage) for one in found), time.perf_counter() - started)
     return _joined(found)
@@ -146,9 +146,7 @@ def rescore(
     for start in range(0, len(positions), at_once):
         gathered = passages.take(positions[start : start + at_once])
         out[start : start + at_once] = np.multiply(gathered, vector).sum(axis=1)
-    if np.isnan(out).any():
-        place = passages.place(int(positions[np.isnan(out)][0]))
-        raise ValueError(f"{place}: its score is not a number. The vectors overflow; embed again with unit vectors.")
+    assert np.isfinite(out).all(), "vectors of the lengths that are allowed have finite products"
     return out
 
 
@@ -230,11 +228,3 @@ def _check(queries: Vectors, passages: Vectors, depth: int) -> None:
         )
     if not len(passages):
         raise ValueError(f"{passages.places[0]}: there are no passages to search.")
-
-
-def _check_finite(vectors: Vectors, start: int, block: Float[np.ndarray, "N H"]) -> None:
-    bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"{vectors.place(start + int(bad[0]))}: NaN or infinite values. Check the model and embed again."
-        )

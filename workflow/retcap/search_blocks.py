@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 MB = 2**20
 PER_CANDIDATE = 96  # bytes: (score, position) kept, found and joined, and the selection of the best
 GPU_DEPTH = 2048  # most candidates that faiss selects on a GPU
+LONGEST = 1e18  # of a vector: the product of two longer ones does not fit into fp32, nor do its parts
 GPU_WORKSPACE_MB = 1536  # what faiss reserves on a GPU by default; never more
 
 
@@ -102,7 +103,7 @@ def proposals(
     longest = 0.0
     for start in range(0, len(passages), step):
         block = passages.block(start, start + step)
-        longest = max(longest, _longest(passages, start, block))
+        longest = max(longest, check_lengths(passages, start, block))
         found, where = engine.best(queries, block, min(size, len(block)))
         scores = np.concatenate([scores, found], axis=1)
         positions = np.concatenate([positions, where + start], axis=1)
@@ -113,15 +114,21 @@ def proposals(
     return scores, positions, longest
 
 
-def _longest(passages: Vectors, start: int, block: Float32[np.ndarray, "N H"]) -> float:
-    """Length of the longest vector of a block; refuses NaN and infinity, which faiss would drop in silence."""
+def check_lengths(vectors: Vectors, start: int, block: Float32[np.ndarray, "N H"]) -> float:
+    """Length of the longest vector of a block that begins at position `start`.
+
+    Refuses NaN and infinity, which faiss would drop in silence, and lengths whose scores would be infinite.
+    """
     squares = np.einsum("nh,nh->n", block, block, dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(squares))
+    bad = np.flatnonzero(~(squares <= LONGEST**2))
     if len(bad):
+        square = squares[bad[0]]
+        what = f"its length is {np.sqrt(square):.3g}" if np.isfinite(square) else "NaN or infinite values"
         raise ValueError(
-            f"{passages.place(start + int(bad[0]))}: NaN or infinite values. Check the model and embed again."
+            f"{vectors.place(start + int(bad[0]))}: {what}, so its scores would be no numbers. Check the model, and "
+            "embed again with unit vectors."
         )
-    return float(np.sqrt(squares.max()))
+    return float(np.sqrt(squares.max(initial=0.0)))
 
 
 Cut = Callable[[np.ndarray, np.ndarray, Vectors, int], np.ndarray]

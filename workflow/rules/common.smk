@@ -12,6 +12,8 @@ from retcap.captioning import asked as requests
 from retcap.config import ConfigError, overwriting, resolve, shared
 from retcap.digest import recorded, save_cache
 from retcap.failures import again as tries
+from retcap.replanning import follow_no_ancient_inputs
+from retcap.retrieval.trainings import trainings
 
 
 def stop(message):
@@ -195,6 +197,12 @@ def retrieval_files(wildcards):
     return sorted({WORLD if file.startswith(f"{WORLD}/") else file for file in files})
 
 
+def retrieval_probe(wildcards):
+    """What a look for some pictures found, before a set is read; nothing for a generated one."""
+    generated = WORLD in retrieval_files(wildcards)
+    return [] if generated else f"{RESULTS}/retrieval/probes/{wildcards.dataset}.json"
+
+
 def backbone(name):
     """Settings of a backbone."""
     return config["retrieval"]["backbones"][name]
@@ -214,13 +222,18 @@ def backbone_weights(name):
 
 
 def retriever(wildcards):
-    """Settings of a retriever."""
-    return config["retrieval"]["retrievers"][wildcards.retriever]
+    """Settings of the retriever that is trained."""
+    return config["retrieval"]["retrievers"][TRAININGS[wildcards.retriever].retriever]
+
+
+def training_seed(wildcards):
+    """Seed of a training, from the initial weights on."""
+    return TRAININGS[wildcards.retriever].seed
 
 
 def training_settings():
-    """Training settings that reach the script; the others belong to the model, to the resources and to the outputs."""
-    others = ("freeze", "gpus", "keep_best_per_set")
+    """Training settings that reach the script; the others belong to the model, to the names and to the outputs."""
+    others = ("freeze", "seeds", "keep_best_per_set")
     return {name: value for name, value in config["retrieval"]["training"].items() if name not in others}
 
 
@@ -238,7 +251,7 @@ def retrieval_systems():
         "untrained": [f"untrained-{name}" for name in config["retrieval"]["retrievers"]],
     }
     baselines = [name for kind in config["retrieval"]["baselines"] for name in names[kind]]
-    return baselines + list(config["retrieval"]["retrievers"])
+    return baselines + list(TRAININGS)
 
 
 def encoder_folder(wildcards):
@@ -271,8 +284,8 @@ def encoder_code(wildcards):
     """Digest of the embedding script with the backbone plugin that the system uses."""
     if wildcards.encoder == "random":
         return code("embed_retrieval")
-    name = wildcards.encoder.removeprefix("untrained-")
-    own = config["retrieval"]["retrievers"].get(name)
+    made = TRAININGS.get(wildcards.encoder.removeprefix("untrained-"))
+    own = config["retrieval"]["retrievers"][made.retriever] if made else None
     plugin = (backbone(own["backbone"]) if own else encoder_backbone(wildcards))["plugin"]
     return code("embed_retrieval", *plugin_files("backbones", [plugin]))
 
@@ -327,7 +340,7 @@ def report_inputs(wildcards):
             "parameters": f"{folder}/parameters.json",
             "results": retrieval_results("scores/{encoder}/{dataset}.json"),
             "differences": f"{folder}/differences.json",
-            "curves": [f"{folder}/curves/{name}.json" for name in config["retrieval"]["retrievers"]],
+            "curves": [f"{folder}/curves/{name}.json" for name in TRAININGS],
             "data": [f"{folder}/data/{name}" for name in datasets],
             "audits": [f"{folder}/audit/{name}.json" for name in datasets],
             "indexes": [f"{folder}/indexes/{main}/{name}.json" for name in datasets],
@@ -352,7 +365,7 @@ def check_inputs(wildcards):
         folder, retrievers = f"{RESULTS}/retrieval", list(config["retrieval"]["retrievers"])
         parts |= {
             "parameters": [f"{folder}/parameters/{name}.json" for name in retrievers],
-            "curves": [f"{folder}/curves/{name}.json" for name in retrievers],
+            "curves": [f"{folder}/curves/{name}.json" for name in TRAININGS],
             "scores": retrieval_results("scores/{encoder}/{dataset}.json"),
             "indexes": [f"{folder}/indexes/{retrievers[0]}/{name}.json" for name in config["retrieval"]["datasets"]],
         }
@@ -365,6 +378,7 @@ def templates():
 
 
 surroundings.quote_python()
+follow_no_ancient_inputs()
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
@@ -373,3 +387,4 @@ ALONE = 2  # retries of a rule that may fail alone; see retcap/failures/killed.p
 FAILED_BEFORE = tries.failures(RESULTS)
 SHARED = shared.folders(config)
 WORLD = SHARED["m2kr_world"]
+TRAININGS = trainings(config["retrieval"]["retrievers"], config["retrieval"]["training"]["seeds"], config["seed"])

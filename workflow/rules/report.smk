@@ -49,6 +49,7 @@ rule report:
             name: {key: settings[key] for key in ("backbone", "layer_strategy")}
             for name, settings in config["retrieval"]["retrievers"].items()
         },
+        trainings={name: list(training) for name, training in TRAININGS.items()},
         published=lookup("retrieval/published", within=config),
         experiment=lookup("experiment", within=config),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),

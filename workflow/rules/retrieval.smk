@@ -1,9 +1,9 @@
-# Study 1, retrieval: files → normalise → pack → audit, screen → backbone → build → train → embed → search → score → summary.
+# Study 1, retrieval: files → probe → normalise → check → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
 wildcard_constraints:
     dataset="|".join(config["retrieval"]["datasets"]) or "none",
-    retriever="|".join(map(re.escape, config["retrieval"]["retrievers"])) or "none",
+    retriever="|".join(map(re.escape, TRAININGS)) or "none",
     encoder="|".join(map(re.escape, retrieval_systems())),
     shard="[0-9]+",
     file="jsonl/.+[.]jsonl",
@@ -53,9 +53,37 @@ rule download_m2kr:
         "../scripts/download_m2kr.py"
 
 
+rule probe_retrieval:
+    input:
+        files=retrieval_files,
+    output:
+        probe="<results>/retrieval/probes/{dataset}.json",
+    log:
+        "<logs>/probe_retrieval/{dataset}.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=15,
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        files=retrieval_set("train", "train_passages", "valid", "valid_passages", "test", "passages"),
+        settings=retrieval_set("roots"),
+        max_share=lookup("retrieval/missing_images/max_share", within=config),
+        code=code("probe_retrieval"),
+    message:
+        "looking for some of the pictures of {wildcards.dataset}"
+    script:
+        "../scripts/probe_retrieval.py"
+
+
 rule normalise_retrieval:
     input:
         files=retrieval_files,
+        # ancient: pictures have to be there before a set is read, but a new look at them is no reason to read it again
+        probe=ancient(retrieval_probe),
     output:
         data=directory("<results>/retrieval/normalised/{dataset}"),
     log:
@@ -82,9 +110,36 @@ rule normalise_retrieval:
         "../scripts/normalise_retrieval.py"
 
 
+rule check_retrieval:
+    input:
+        data="<results>/retrieval/normalised/{dataset}",
+    output:
+        checks="<results>/retrieval/checks/{dataset}.json",
+    log:
+        "<logs>/check_retrieval/{dataset}.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: sized(8, 2)
+    resources:
+        mem_mb=memory(1000),
+        runtime=sized(120, 15),
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        settings=retrieval_set("roots"),
+        max_rejected=lookup("retrieval/max_rejected", within=config),
+        max_share=lookup("retrieval/missing_images/max_share", within=config),
+        code=code("check_retrieval"),
+    message:
+        "counting rejected lines and missing pictures of {wildcards.dataset}"
+    script:
+        "../scripts/check_retrieval.py"
+
+
 rule pack_retrieval_images:
     input:
         data="<results>/retrieval/normalised/{dataset}",
+        # ancient: the set has to be fit for it before hours go into packing, but a new check packs nothing again
+        checks=ancient("<results>/retrieval/checks/{dataset}.json"),
     output:
         pack=directory("<results>/retrieval/pack/{dataset}"),
     log:
@@ -97,7 +152,7 @@ rule pack_retrieval_images:
     resources:
         mem_mb=memory(sized(8000, 2000)),
         runtime=sized(1440, 15),
-        disk_mb=sized(400000, 2000),
+        disk_mb=sized({"jpeg": 60000}.get(config["retrieval"]["pack"]["encoding"], 400000), 2000),
     params:
         settings=retrieval_set("roots"),
         pack=lookup("retrieval/pack", within=config),
@@ -209,7 +264,8 @@ rule build_retriever:
         layer_strategy=lambda wildcards: retriever(wildcards)["layer_strategy"],
         cell=lambda wildcards: retriever(wildcards)["cell"],
         freeze=lookup("retrieval/training/freeze", within=config),
-        seed=lookup("seed", within=config),
+        retriever=lambda wildcards: TRAININGS[wildcards.retriever].retriever,
+        seed=training_seed,
         code=lambda wildcards: code(
             "build_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
         ),
@@ -242,13 +298,13 @@ rule train_retriever:
         attempt=attempt,
         gpu=gpus(config["retrieval"]["training"]["gpus"]),
         mem_mb=memory(sized(64000, 4000)),
-        runtime=sized(1440, 30),
+        runtime=sized(2880, 30),
         disk_mb=sized(50000, 2000),
     params:
         again=again("train_retriever"),
         training=training_settings(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
-        seed=lookup("seed", within=config),
+        seed=training_seed,
         code=lambda wildcards: code(
             "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
         ),
@@ -420,6 +476,7 @@ rule summarise_retrieval:
         ),
     output:
         table="<results>/retrieval/results.csv",
+        trainings="<results>/retrieval/trainings.csv",
         differences="<results>/retrieval/differences.json",
         parameters="<results>/retrieval/parameters.json",
     log:
@@ -435,6 +492,7 @@ rule summarise_retrieval:
         datasets=list(config["retrieval"]["datasets"]),
         retrievers=list(config["retrieval"]["retrievers"]),
         k=lookup("retrieval/k", within=config),
+        trainings={name: list(training) for name, training in TRAININGS.items()},
         published=lookup("retrieval/published", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),

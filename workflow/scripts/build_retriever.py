@@ -20,6 +20,6 @@ with job.start(snakemake) as run:
         settings = config.from_mapping({"layer_strategy": params.layer_strategy, **params.cell, **frozen})
         model = RetrieverModel.build(settings, towers, seed=params.seed)
     except ValueError as error:
-        raise ValueError(f"retrieval.retrievers.{snakemake.wildcards.retriever}: {error}") from error
+        raise ValueError(f"retrieval.retrievers.{params.retriever}: {error}") from error
     model.save_pretrained(run.out.model)
     run.out.parameters.write_text(json.dumps(model.parameter_counts() | whole), encoding="utf-8")

@@ -10,6 +10,7 @@ import pandas as pd
 from retcap import job
 from retcap.retrieval import comparison
 from retcap.retrieval.headline import headline_k
+from retcap.retrieval.trainings import SPREAD, Training, spread
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,14 +19,17 @@ with job.start(snakemake, accept_failed=True) as run:
     found, params = snakemake.input, snakemake.params
     places = list(product(params.encoders, params.datasets))
     scored = comparison.gather(places, found.results, found.per_query, run.failed)
-    k = headline_k(params.k)
+    k, made = headline_k(params.k), {name: Training(*one) for name, one in params.trainings.items()}
     tables = [comparison.table(scored.results), comparison.failed_rows(scored.failed)]
     tables += [comparison.published_rows(params.datasets)] if params.published else []
     pd.concat([table for table in tables if len(table)]).to_csv(run.out.table, index=False)
-    differences = comparison.differences(scored.per_query, params.retrievers, k, draws=params.draws, seed=params.seed)
+    spreads = spread(scored.results, made)
+    pd.DataFrame(spreads, columns=list(SPREAD)).to_csv(run.out.trainings, index=False)
+    once = {name: own for name, own in scored.per_query.items() if name not in made or name in params.retrievers}
+    differences = comparison.differences(once, params.retrievers, k, draws=params.draws, seed=params.seed)
     comparison.write(run.out.differences, differences)
     paths = dict(zip(params.retrievers, found.parameters, strict=True))
     built = {name: path for name, path in paths.items() if path not in run.failed}
     counts = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in built.items()}
     comparison.write(run.out.parameters, counts)
-    print(comparison.banner(scored.results, f"R@{k}", scored.failed), flush=True)
+    print(comparison.banner(scored.results, f"R@{k}", scored.failed, spreads), flush=True)

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from retcap import job
 from retcap.retriever import training
 from retcap.retriever.data import Source
+from retcap.retriever.settings import loader_workers, ranks_of
 from retcap.retriever.validation import ValidationFiles
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    weights = snakemake.params.weights
+    weights, settings = snakemake.params.weights, dict(snakemake.params.training)
+    gpus = ranks_of(settings.pop("gpus"), run.devices)
+    settings["workers"] = loader_workers(settings["workers"], snakemake.threads, gpus)
     sets = list(zip(weights, map(Path, snakemake.input.data), snakemake.input.packs, strict=True))
     tables = ("queries.parquet", "passages.parquet")
     result = training.launch(
@@ -33,9 +36,9 @@ with job.start(snakemake) as run:
             seed=snakemake.params.seed,
             label=f"training {snakemake.wildcards.retriever}",
             device=run.device,
-            **snakemake.params.training,
+            **settings,
         ),
-        gpus=len(run.devices),
+        gpus=gpus,
     )
     run.out.curves.write_text(json.dumps(result), encoding="utf-8")
     run.discard_scratch()

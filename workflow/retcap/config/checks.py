@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from retcap.config.errors import Place
 from retcap.config.errors import Problem as Finding
+from retcap.retrieval.trainings import trainings
 from retcap.retriever import config as cells
 
 if TYPE_CHECKING:
@@ -21,7 +22,19 @@ ELSEWHERE = {  # fields of ReTConfig that have a key of their own, and where
 
 def findings(config: "Config") -> Iterator[Finding]:
     """Everything that these checks find."""
-    for check in (enough, captions, data_sets, weights, negatives, cut_offs, backbones, selection, cell_settings):
+    for check in (
+        enough,
+        captions,
+        data_sets,
+        weights,
+        negatives,
+        cut_offs,
+        backbones,
+        names,
+        devices,
+        selection,
+        cell_settings,
+    ):
         yield from check(config)
 
 
@@ -85,8 +98,8 @@ def negatives(config: "Config") -> Iterator[Finding]:
     own, place = config.retrieval.training, ("retrieval", "training")
     if "retrieval" in config.studies and own.per_device_batch_size * (own.gpus if own.gather_negatives else 1) < 2:
         text = (
-            "a batch of one pair has no negatives, and accumulated batches do not see each other: nothing would be "
-            "learnt. Use at least 2."
+            "one pair has no negatives in its batch, so the loss is 0 and nothing is learnt; accumulated batches "
+            "do not see each other. Use 2 or more."
         )
         reads: tuple[Place, ...] = ((*place, "gpus"), (*place, "gather_negatives"))
         yield Finding((*place, "per_device_batch_size"), text, reads)
@@ -108,6 +121,26 @@ def backbones(config: "Config") -> Iterator[Finding]:
             text = f"no backbone is named `{own.backbone}`. Known: {known}."
             place = ("retrieval", "retrievers", name, "backbone")
             yield Finding(place, text, (("retrieval", "backbones", own.backbone),))
+
+
+def names(config: "Config") -> Iterator[Finding]:
+    """A retriever must not have the name of another one's training by a further seed."""
+    own, seeds = config.retrieval.retrievers, config.retrieval.training.seeds
+    for name, made in [one for retriever in own for one in trainings([retriever], seeds, config.seed).items()]:
+        if name != made.retriever and name in own:
+            text = f"`{name}` is what the training of `{made.retriever}` with seed {made.seed} is called. Rename it."
+            yield Finding(("retrieval", "retrievers", name), text, (("retrieval", "training", "seeds"),))
+
+
+def devices(config: "Config") -> Iterator[Finding]:
+    """The number of GPUs is part of the experiment: it multiplies the batch."""
+    gpus = config.retrieval.training.gpus
+    if config.device == "cpu" and gpus > 1:
+        text = (
+            f"{gpus} GPUs are asked for, but `device` is cpu, where one process would train with 1/{gpus} of the "
+            "batch. Set 1, or `device: cuda`."
+        )
+        yield Finding(("retrieval", "training", "gpus"), text, (("device",),))
 
 
 def selection(config: "Config") -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from retcap.config.limits import (
     EPOCHS,
     MEMORY,
     RATE,
+    SEEDS,
     SHARDS,
     STEPS,
     WORKERS,
@@ -32,8 +33,10 @@ from retcap.config.parts import (
     Unique,
     key,
 )
-from retcap.config.retrieval_data import SEED, Download, MissingImages, Pack, RetrievalSet, world_sets
+from retcap.config.retrieval_data import SEED, Download, MaxRejected, MissingImages, Pack, RetrievalSet, world_sets
 from retcap.retrieval.audit_checks import FAIL_ON, AuditCheck
+
+Seed = Annotated[int, Field(ge=0, le=SEEDS[0])]
 
 
 class BackboneChoice(Section):
@@ -63,6 +66,9 @@ class TinyClip(Section):
 class RetrievalTraining(Section):
     """Training of the retriever. The full study's values stand in config/m2kr.yaml; these suit the demo world."""
 
+    seeds: Annotated[Unique[Seed], Field(min_length=1)] | None = key(
+        None, "train each retriever once per seed, the first under its own name; null: once, with `seed`"
+    )
     epochs: PositiveNumber = key(2, "passes over the mixed training rows", "epochs", most=EPOCHS)
     max_steps: Positive | None = key(None, "stop here; the schedule does not change", "steps", most=STEPS)
     schedule_epochs: PositiveNumber | None = key(
@@ -93,9 +99,15 @@ class RetrievalTraining(Section):
     threshold: NotNegativeNumber = key(0.001, "smallest progress, as a fraction", "", SEED)
     eval_steps: Positive | None = key(None, "steps between evaluations; null: one per epoch", "steps")
     save_steps: Positive = key(50, "steps between resumable checkpoints", "steps")
+    save_minutes: PositiveNumber | None = key(5, "minutes between them, whichever comes first; null: steps only", "min")
     log_steps: Positive = key(10, "steps between points of the loss curve", "steps")
     gpus: Positive = key(1, "devices of one training run; more than one starts torchrun", "GPUs", most=DEVICES)
-    workers: NotNegative = key(0, "data-loader processes per device", "processes", most=WORKERS)
+    workers: NotNegative | None = key(
+        0,
+        "data-loader processes per device, at most as many as threads are granted; null: as many",
+        "processes",
+        most=WORKERS,
+    )
 
 
 class Embedding(Section):
@@ -134,6 +146,9 @@ class Retrieval(Section):
     )
     tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
     pack: Pack = key(Pack(), "image pack")
+    max_rejected: MaxRejected = key(
+        MaxRejected(), "rejected lines that stop the run; those of the generated world are planted and do not count"
+    )
     missing_images: MissingImages = key(MissingImages(), "pictures that are missing or broken")
     training: RetrievalTraining = key(RetrievalTraining(), "training")
     embedding: Embedding = key(Embedding(), "embedding")

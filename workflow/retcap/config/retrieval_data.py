@@ -76,6 +76,9 @@ class Pack(Section):
     side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px", most=PIXELS, least=32)
     resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
+    shrink_on_load: bool = key(
+        False, "decode large JPEGs at a fraction of their size, at least twice side_px: faster, pixels differ a little"
+    )
 
 
 class MissingImages(Section):
@@ -85,6 +88,14 @@ class MissingImages(Section):
         "mask", "`mask`: the row counts as one without a picture; `drop`: a query is left out, a passage is masked"
     )
     max_share: Fraction = key(0.5, "an error where a larger share of a split's pictures is missing; 1: never")
+
+
+class MaxRejected(Section):
+    """Lines that may be set aside before the run stops: a share of the query lines, and one of the corpus lines."""
+
+    train: Fraction = key(0.01, "share of the training lines")
+    valid: Fraction = key(0.01, "share of the validation lines")
+    test: Fraction = key(0.001, "share of the test lines: fewer queries or passages make another test")
 
 
 class Download(Section):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retcap.report import wording
+from retcap.report.ranking_plots import few
 
 
 def matrix(
@@ -29,7 +30,7 @@ def matrix(
 def cell(record: Mapping[str, Any] | None) -> dict[str, Any]:
     """One difference: text, interval, p, and whether the interval lies on one side of zero."""
     if record is None or record["difference"] is None:
-        return {"value": None, "text": wording.NOTHING, "interval": "", "verdict": "", "p": ""}
+        return {"value": None, "text": wording.NOTHING, "interval": "", "verdict": "", "p": "", "few": False}
     low, high = record["ci_low"], record["ci_high"]
     sides = [] if low is None or high is None else [low > 0, high < 0]
     corrected = record["p_holm"] is not None
@@ -40,6 +41,7 @@ def cell(record: Mapping[str, Any] | None) -> dict[str, Any]:
         "interval": wording.interval(low, high, digits=1, scale=100),
         "verdict": {(True, False): "good", (False, True): "bad"}.get(tuple(sides), ""),
         "p": f"p {p}, Holm" if corrected else f"p {p}",
+        "few": few(record),
     }
 
 

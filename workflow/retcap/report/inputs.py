@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retcap import jsonl
+from retcap.retrieval.trainings import Training
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class RetrievalInputs:
     results: Sequence[Path]  # result JSON of every (system, data set)
     failed: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (system, data set) without a result -> reason
     trained: Sequence[str] = ()  # the trained systems; all others are baselines
+    trainings: Mapping[str, Training] = field(default_factory=dict)  # trained system -> retriever and seed
     generated: Sequence[str] = ()  # data sets that the pipeline draws itself
     explanations: Mapping[str, str] = field(default_factory=dict)  # system -> what it is, in a few words
     titles: Mapping[str, str] = field(default_factory=dict)  # data set -> its name in the literature

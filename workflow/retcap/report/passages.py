@@ -126,6 +126,6 @@ def _hit(hit: Row, gold: set[str], wanted: Patterns, passage: Row, picture: Pict
         "gold": hit["passage_id"] in gold,
         "answers": contains_answer(wanted, text, "strict"),
         "score": wording.number(hit["score"]),
-        "text": wording.cut(text, PASSAGE_CHARACTERS) if isinstance(text, str) else "(no text)",
+        "text": wording.cut(text, PASSAGE_CHARACTERS) if text else "(no text)",
         "picture": picture(passage.get("image"), PASSAGE_WIDTH_PX),
     }

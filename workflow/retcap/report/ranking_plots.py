@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retcap.report import plots, wording
+from retcap.stats import FEW_CLUSTERS
 
 
 def recall_plots(
@@ -69,6 +70,7 @@ def bounds_table(results: Sequence[Mapping[str, Any]], k: int) -> list[dict[str,
                 "scores": [cell(result, metric) for metric in (f"R@{k}", f"PR@{k}", f"PR word@{k}")],
                 "gap": wording.signed(None if gap.get("value") is None else 100 * gap["value"], 1),
                 "gap_interval": wording.interval(gap.get("ci_low"), gap.get("ci_high"), digits=1, scale=100),
+                "gap_few": few(gap),
                 "ends": [wording.percent(end) for end in ends],
             }
         )
@@ -81,11 +83,17 @@ def value_of(result: Mapping[str, Any] | None, metric: str) -> float | int | Non
     return entry.get("value") if isinstance(entry, Mapping) else entry
 
 
-def cell(result: Mapping[str, Any] | None, metric: str) -> dict[str, str]:
-    """One score in percent with its interval."""
+def cell(result: Mapping[str, Any] | None, metric: str) -> dict[str, Any]:
+    """One score in percent with its interval, and whether so few clusters carry it that the interval needs a mark."""
     entry = ((result or {}).get("metrics") or {}).get(metric)
     bounds = (entry.get("ci_low"), entry.get("ci_high")) if isinstance(entry, Mapping) else (None, None)
     return {
         "text": wording.percent(value_of(result, metric)),
         "interval": wording.interval(*bounds, digits=1, scale=100),
+        "few": isinstance(entry, Mapping) and few(entry),
     }
+
+
+def few(entry: Mapping[str, Any]) -> bool:
+    """Whether an interval comes from fewer clusters than it needs to be trusted; False where none is recorded."""
+    return entry.get("ci_low") is not None and entry.get("clusters", FEW_CLUSTERS) < FEW_CLUSTERS

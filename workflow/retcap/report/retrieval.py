@@ -6,11 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.report import checks, contrasts, dialects, learning, literature, passages, ranking_plots, splits, wording
+from retcap.report import (
+    checks,
+    contrasts,
+    dialects,
+    learning,
+    literature,
+    passages,
+    ranking_plots,
+    seeds,
+    splits,
+    wording,
+)
 from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
-from retcap.report.ranking_plots import cell, value_of
+from retcap.report.ranking_plots import cell, few, value_of
 from retcap.retrieval.headline import headline_k
+from retcap.stats import FEW_CLUSTERS
 
 
 def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
@@ -26,6 +38,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
     titles = dict(inputs.titles) | {name: inputs.titles.get(name, name) for name in datasets}
     k = headline_k(cutoffs(results))
     metrics = [f"R@{k}", f"PR@{k}"]
+    once = [name for name in systems if name not in inputs.trainings or inputs.trainings[name].retriever == name]
     data = splits.data_table(inputs.splits, results, inputs.weights)
     return {
         "k": k,
@@ -34,6 +47,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "datasets": datasets,
         "titles": titles,
         "systems": systems,
+        "once": once,
         "trained": [name for name in systems if name in inputs.trained],
         "main": next(iter(inputs.trained), wording.NOTHING),  # shown in examples, scored or not
         "explanations": inputs.explanations,
@@ -46,6 +60,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
         "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
+        "packs": splits.packs({name: read_json(path) for name, path in inputs.images.items()}, titles),
         "indexes": checks.index_rows(
             {name: read_json(path) for name, path in inputs.indexes.items()}, inputs.indexes_failed
         ),
@@ -56,12 +71,16 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "pilot": literature.pilot() if inputs.show_published else None,
         "caveats": literature.published.CAVEATS if inputs.show_published else [],
         "metrics": {name: metric_table(results, name, systems) for name in datasets},
-        "curves": ranking_plots.recall_plots(results, datasets, systems, titles),
-        "gaps": ranking_plots.gap_plots(results, systems, titles, k),
+        "curves": ranking_plots.recall_plots(results, datasets, once, titles),
+        "gaps": ranking_plots.gap_plots(results, once, titles, k),
         "bounds": ranking_plots.bounds_table(results, k),
         "contrasts": []
         if inputs.differences is None
         else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained, metrics),
+        "seeds": seeds.table(results, inputs.trainings, datasets, metrics),
+        "few_clusters": FEW_CLUSTERS,
+        "few_scores": any(few(entry) for result in results for entry in entries_of(result["metrics"])),
+        "few_slices": any(few(entry) for result in results for part in slices_of(result) for entry in entries_of(part)),
         "dialects": dialects.table(results, next(iter(inputs.trained), None), datasets, titles, metrics),
         "slices": slice_tables(results, systems, metrics),
         "parameters": parameter_table({} if inputs.parameters is None else read_json(inputs.parameters)),
@@ -135,7 +154,17 @@ def overview(
     }
 
 
-def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, str]:
+def entries_of(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Metrics with an interval; a plain number or a count beside them is none."""
+    return [entry for entry in metrics.values() if isinstance(entry, Mapping)]
+
+
+def slices_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The metrics of every part of a test set."""
+    return [part for values in (result.get("slices") or {}).values() for part in values.values()]
+
+
+def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, Any]:
     """Unweighted mean over the data sets in percent, with the interval that follows from theirs.
 
     The sets share no queries, so the half widths w of n sets add up as sqrt(sum w^2) / n.
@@ -145,9 +174,11 @@ def macro_mean(results: Sequence[Mapping[str, Any] | None], metric: str) -> dict
     widths = [_width(entry) for entry in entries if isinstance(entry, Mapping)]
     known = [width for width in widths if width is not None]
     if mean is None or len(known) < len(results):
-        return {"text": wording.percent(mean), "interval": ""}
+        return {"text": wording.percent(mean), "interval": "", "few": False}
     half = math.sqrt(sum((width / 2) ** 2 for width in known)) / len(known)
-    return {"text": wording.percent(mean), "interval": wording.interval(mean - half, mean + half, digits=1, scale=100)}
+    low, high = max(mean - half, 0.0), min(mean + half, 1.0)
+    interval = wording.interval(low, high, digits=1, scale=100)
+    return {"text": wording.percent(mean), "interval": interval, "few": any(few(one) for one in entries if one)}
 
 
 def _width(entry: Mapping[str, Any]) -> float | None:

@@ -74,6 +74,28 @@ def missing_images(dataset: str, report: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
+def packs(reports: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """How the pictures were brought to size, in words, and the data sets that it holds for."""
+    found: dict[str, list[str]] = {}
+    for name, report in reports.items():
+        if pack := report.get("pack"):
+            found.setdefault(pack_in_words(pack), []).append(titles.get(name, name))
+    return [{"sets": wording.listing(sets), "words": words} for words, sets in found.items()]
+
+
+def pack_in_words(pack: Mapping[str, Any]) -> str:
+    """The settings of an image pack.
+
+    >>> resize = {"mode": "cover", "width": 224, "height": 224, "shrink_on_load": True}
+    >>> pack_in_words({"encoding": "jpeg", "resize": resize})
+    '224 × 224 px (cover), stored as JPEG; large JPEGs were shrunk while they were decoded'
+    """
+    resize = pack["resize"]
+    stored = {"raw": "stored exactly", "png": "stored exactly", "jpeg": "stored as JPEG"}[pack["encoding"]]
+    shrunk = "; large JPEGs were shrunk while they were decoded" if resize["shrink_on_load"] else ""
+    return f"{resize['width']} × {resize['height']} px ({resize['mode']}), {stored}{shrunk}"
+
+
 def leaks(paths: Mapping[str, Path]) -> dict[str, Any]:
     """Findings of all leak audits, failures before leaks that are known, and the other figures of every audit."""
     reports = {name: read_json(path) for name, path in paths.items()}

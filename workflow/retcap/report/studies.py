@@ -8,6 +8,7 @@ from typing import Any
 from retcap import plugins
 from retcap.report.inputs import CaptioningInputs, RetrievalInputs
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
+from retcap.retrieval.trainings import Training
 
 
 def captioning(found: Any, params: Any, failed: Mapping[str, Any]) -> CaptioningInputs:
@@ -30,14 +31,16 @@ def retrieval(found: Any, params: Any, failed: Mapping[str, Any]) -> RetrievalIn
     sets = list(params.weights)
     data = _named(sets, found.data)
     places = zip(product(params.encoders, sets), found.results, strict=True)
+    made = {name: Training(*one) for name, one in params.trainings.items()}
     return RetrievalInputs(
         results=[Path(path) for path in found.results if path not in failed],
         failed={place: failed[path].why for place, path in places if path in failed},
-        trained=list(params.retrievers),
+        trained=list(made),
+        trainings=made,
         generated=params.generated,
-        explanations=explanations(params.retrievers),
+        explanations=explanations(params.retrievers, made),
         titles={name: plugins.load("datasets", name).CARD.title for name in sets},
-        curves=_named(list(params.retrievers), found.curves, failed),
+        curves=_named(list(made), found.curves, failed),
         splits=data,
         weights=params.weights,
         audits=_named(sets, found.audits),
@@ -54,12 +57,16 @@ def retrieval(found: Any, params: Any, failed: Mapping[str, Any]) -> RetrievalIn
     )
 
 
-def explanations(retrievers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """System -> what it is, in a few words. `retrievers`: settings by name."""
+def explanations(retrievers: Mapping[str, Mapping[str, Any]], made: Mapping[str, Training]) -> dict[str, str]:
+    """System -> what it is, in a few words. `retrievers`: settings by name; `made`: the trainings by name."""
     said = {RANDOM: "random vectors"}
+    for name, training in made.items():
+        settings = retrievers[training.retriever]
+        several = len(made) > len(retrievers)
+        said[name] = f"ReT-2 on {settings['backbone']}, layers {settings['layer_strategy']}"
+        said[name] += f", seed {training.seed}" if several else ""
     for name, settings in retrievers.items():
         backbone = settings["backbone"]
-        said[name] = f"ReT-2 on {backbone}, layers {settings['layer_strategy']}"
         said[f"{UNTRAINED}{name}"] = "the same before any training"
         said[f"{ZERO_SHOT}{backbone}"] = f"text and image vectors of {backbone}, summed"
     return said
@@ -71,7 +78,7 @@ def known(params: Any) -> dict[str, list[str]]:
         "system": list(params.systems),
         "captioner": list(params.systems),
         "encoder": list(params.encoders),
-        "retriever": list(params.retrievers),
+        "retriever": list(params.trainings),
         "dataset": list(params.weights),
     }
 

@@ -54,7 +54,7 @@ def retrieval(section: Mapping[str, Any]) -> list[str]:
     k = section["k"]
     metric = f"R@{k}"
     means = {}
-    for system in section["systems"]:
+    for system in section["once"]:  # one training of each: the best of several seeds would be the luckiest
         values = [value_of(find(section["results"], system, name), metric) for name in section["datasets"]]
         if (mean := mean_of_all(values)) is not None:
             means[system] = mean

@@ -53,14 +53,14 @@ class PassageTable:
         if self._written is None:
             self._written = {int(key) for keys in self.ids() for key in keys}
         key = hash(passage.passage_id)
-        if passage.text is not None:
+        if passage.text:
             self._inline.add(key, hash(passage.text))
         if key in self._written:
             return
         held = self._without_text.get(passage.passage_id)
         if held is not None and passage.image is None:
             passage = Passage(passage.passage_id, passage.text, held.image, held.without_root)
-        if passage.text is None:
+        if not passage.text:
             self._without_text[passage.passage_id] = passage
             return
         self._without_text.pop(passage.passage_id, None)
@@ -69,8 +69,9 @@ class PassageTable:
         self.counts["from_query_lines"] += 1
 
     def _write(self, passage: Passage, key: int) -> None:
-        self._rows.add(key, NO_TEXT if passage.text is None else hash(passage.text))
+        self._rows.add(key, hash(passage.text) if passage.text else NO_TEXT)
         self.counts["null_texts"] += passage.text is None
+        self.counts["without_content"] += passage.is_empty
         self.counts["null_images"] += passage.image is None
         self.counts["images_without_root"] += passage.without_root
         values = (passage.passage_id, self._dataset, self._split, passage.text, passage.image)
@@ -101,12 +102,12 @@ class PassageTable:
 
     def card(self) -> dict[str, Any]:
         """Counts for `card.json`."""
-        names = ("from_query_lines", "ids_without_content", "null_texts", "null_images", "images_without_root")
+        names = ("from_query_lines", "ids_without_content", "without_content", "null_texts", "null_images")
         return {
             "rows": len(self._rows),
             "duplicate_ids": len(self._rows) - sum(map(len, self.ids())),
             "ids_with_several_texts": self._ids_with_several_texts(),
-        } | {name: self.counts[name] for name in names}
+        } | {name: self.counts[name] for name in (*names, "images_without_root")}
 
     def _ids_with_several_texts(self) -> int:
         several = 0

@@ -1,7 +1,7 @@
 """The study's one table: every system on every data set, paired differences, published rows, parameter counts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,10 +103,16 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def banner(results: Sequence[Mapping[str, Any]], metric: str, failed: Mapping[Place, str] | None = None) -> str:
+def banner(
+    results: Sequence[Mapping[str, Any]],
+    metric: str,
+    failed: Mapping[Place, str] | None = None,
+    spreads: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The study in a few lines for the terminal: one per system, the metric on every data set in percent.
 
-    `failed`: (system, data set) -> reason, for those without a result.
+    `failed`: (system, data set) -> reason, for those without a result. Retrievers that were trained several times get a
+    line more: mean and standard deviation of their trainings.
     """
     failed = failed or {}
     datasets = list(dict.fromkeys([*(result["dataset"] for result in results), *(dataset for _, dataset in failed)]))
@@ -121,7 +127,18 @@ def banner(results: Sequence[Mapping[str, Any]], metric: str, failed: Mapping[Pl
         cells = [values.get((system, dataset)) for dataset in datasets]
         shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
         lines.append(f"{system:<{width}}  " + "  ".join(shown))
+    lines += _means(spreads, metric, datasets, width)
     reasons = {reason: [place for place, one in failed.items() if one == reason] for reason in failed.values()}
     for reason, places in reasons.items():
         lines.append(f"✗ {', '.join(dict.fromkeys(system for system, _ in places))}  failed: {reason}")
     return "\n".join(lines)
+
+
+def _means(spreads: Sequence[Mapping[str, Any]], metric: str, datasets: Sequence[str], width: int) -> Iterator[str]:
+    several = [one for one in spreads if one["metric"] == metric and one["trainings"] > 1]
+    for retriever in dict.fromkeys(one["retriever"] for one in several):
+        own = {one["dataset"]: one for one in several if one["retriever"] == retriever}
+        shown = {name: f"{100 * one['mean']:.1f} ± {100 * one['standard_deviation']:.1f}" for name, one in own.items()}
+        cells = [f"{shown.get(name, '–'):>14}" for name in datasets]
+        count = max(one["trainings"] for one in own.values())
+        yield f"{'mean':<{width}}  " + "  ".join(cells) + f"  ({count} trainings of {retriever})"

@@ -101,11 +101,14 @@ def contains_answer(patterns: Patterns, text: str | None, dialect: str) -> bool:
     return any(pattern in lowered for pattern in patterns.texts) or contains_number(text, patterns.ranges)
 
 
-def gold_keys(raw: Any, dialect: str) -> list[Hashable]:
+def gold_keys(raw: Any, dialect: str, query: str) -> list[Hashable]:
     """Keys of the gold passages of a `passage_id` value as it is in the file; equal keys are the same passage.
 
-    `flmr` compares values together with their types, and takes a string that is not in a list apart into characters.
+    `flmr` compares values together with their types, takes a string that is not in a list apart into characters, and
+    stops at a number that is not in one. `query` names the query in messages.
     """
+    if dialect == "flmr" and not isinstance(raw, str | list):
+        raise DialectError(f"{query}: the gold passage is {raw!r}, not a list; flmr iterates over it and stops.")
     values = raw if isinstance(raw, list) or (dialect == "flmr" and isinstance(raw, str)) else [raw]
     return [passage_key(value, dialect) for value in values if value is not None]
 

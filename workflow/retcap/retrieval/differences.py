@@ -71,11 +71,13 @@ def _difference(
     both = ~(np.isnan(first) | np.isnan(second))
     record = {"dataset": dataset, "first": pair[0], "second": pair[1], "metric": metric, "n": int(both.sum())}
     if not both.any():
-        return record | dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"))
-    a, b = (stats.mean_table(np.where(both, values, np.nan)) for values in (first, second))
-    gain = stats.paired_difference(a, b, codes, weights)
+        return record | dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm")) | {"clusters": 0}
+    first, second = (np.where(both, values, np.nan) for values in (first, second))
+    a, b = stats.mean_table(first), stats.mean_table(second)
+    gain = stats.widened(stats.paired_difference(a, b, codes, weights), first - second, (-1.0, 1.0))
     known = not np.isnan(gain.low)
     return record | {
+        "clusters": gain.clusters,
         "difference": gain.value,
         "ci_low": gain.low if known else None,
         "ci_high": gain.high if known else None,

@@ -92,7 +92,10 @@ def _gold_codes(queries: pa.Table, dialect: str, keys: Sequence[str]) -> _Gold:
     column = "positives_json" if dialect == "flmr" else "positives"
     _require(queries, column, dialect)
     lists = queries[column].to_pylist()
-    golds = [gold_keys(json.loads(text), dialect) for text in lists] if dialect == "flmr" else lists
+    if dialect == "flmr":
+        golds = [gold_keys(json.loads(text), dialect, ranking.name_of(queries, at)) for at, text in enumerate(lists)]
+    else:
+        golds = lists
     codes = {key: code for code, key in enumerate(keys)}
     distinct = [list(dict.fromkeys(str(key) for key in one or ())) for one in golds]
     pairs = [(query, codes[key]) for query, one in enumerate(distinct) for key in one if key in codes]

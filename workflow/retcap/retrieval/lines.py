@@ -2,10 +2,12 @@
 
 One struct per file kind takes every published form (strings, ints, lists, nulls, both sets of field names); msgspec
 checks the types while it decodes. Ids become text and are otherwise untouched: "00123" and "123" stay different ids.
-Texts and image paths lose surrounding blanks. The JSON text of answers and positives travels along as it is in the
-file: scoring as published programs do depends on types that the uniform record no longer has.
+Texts and image paths lose surrounding blanks; an empty text stays one and is not null, as published programs tell them
+apart. The JSON text of answers and positives travels along as it is in the file: scoring as published programs do
+depends on types that the uniform record no longer has.
 """
 
+import string
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +20,7 @@ Id = str | int | None
 Ids = str | int | None | list[str | int | None]
 Texts = str | None | list[str | None]
 NULL = msgspec.Raw(b"null")
+NESTED = 32  # brackets within brackets in one answer; published ones have two, and recursive readers end near 1,000
 _answer = msgspec.json.Decoder(RawAnswer)
 _ids = msgspec.json.Decoder(Ids)
 
@@ -51,7 +54,7 @@ class PassageLine(msgspec.Struct, gc=False):
 
 
 class Passage(msgspec.Struct, gc=False):
-    """One passage; text or image may be None. `without_root` tells that its image lies below no configured root."""
+    """One passage; text may be empty or None, image None. `without_root`: its image lies below no configured root."""
 
     passage_id: str
     text: str | None
@@ -61,7 +64,7 @@ class Passage(msgspec.Struct, gc=False):
     @property
     def is_empty(self) -> bool:
         """Whether there is neither a text nor a picture that could be found."""
-        return self.text is None and (self.image is None or self.without_root)
+        return not self.text and (self.image is None or self.without_root)
 
 
 class Query(msgspec.Struct, gc=False):
@@ -105,7 +108,7 @@ def to_query(line: QueryLine, roots: Roots) -> Query:
         instruction,
         question,
         image,
-        parse_answers(answer),
+        _answers(answer),
         answer_json,
         _positives(line, ids, roots),
         ids_json,
@@ -115,24 +118,31 @@ def to_query(line: QueryLine, roots: Roots) -> Query:
 
 
 def to_passage(line: PassageLine, roots: Roots) -> Passage:
-    """Uniform record of one corpus line. Raises Unusable or LeavesRoot."""
+    """Uniform record of one corpus line. Raises Unusable or LeavesRoot.
+
+    A passage without text and image stays: published programs search it, and chance depends on the size of the corpus.
+    """
     text = line.passage_content if line.passage_text is None else line.passage_text
-    passage = _passage(_id(line.passage_id, "passage_id"), text, line.passage_image_path, roots)
-    if passage.is_empty:
-        raise Unusable("empty_passage", "neither a text nor an image below a configured root")
-    return passage
+    return _passage(_id(line.passage_id, "passage_id"), text, line.passage_image_path, roots)
 
 
 def without_instruction(question: str, instruction: str) -> tuple[str, bool]:
     """Question without the instruction that one uploaded InfoSeek version repeats in front of it (FLMR issue 9).
 
+    It is one only where a word ends with it and something is left to ask.
+
     >>> without_instruction("Find it: what is this?", "Find it: ")
     ('what is this?', True)
+    >>> without_instruction("Whatever is it?", "What")
+    ('Whatever is it?', False)
     """
     question, core = question.strip(), instruction.strip().rstrip(": ")
-    if core and question.startswith(core):
-        return question[len(core) :].lstrip(": "), True
-    return question, False
+    if not core or not question.startswith(core):
+        return question, False
+    behind = question[len(core) :]
+    rest = behind.lstrip(f":{string.whitespace}")
+    ends = behind[:1] == ":" or behind[:1].isspace() or not core[-1].isalnum()
+    return (rest, True) if rest and ends else (question, False)
 
 
 def _value(
@@ -143,10 +153,34 @@ def _value(
     if text == b"null":
         field, text = second[0], bytes(second[1])
     try:
-        return decoder.decode(text), text.decode()
+        value = decoder.decode(text)
     except msgspec.ValidationError as error:  # its path starts at the value: put the field in front
         reason, _, path = str(error).partition(" - at `$")
         raise msgspec.ValidationError(f"{reason} - at `$.{field}{path or '`'}") from None
+    if text.count(b"[") + text.count(b"{") > NESTED:
+        _check_depth(value, field)
+    return value, text.decode()
+
+
+def _check_depth(value: Any, field: str) -> None:
+    """What is decoded here is decoded again by the scoring, with the standard library: it must not stop hours later."""
+    level, depth = [value], -1
+    while level:
+        depth += 1
+        level = [one for outer in level if isinstance(outer, dict | list) for one in _within(outer)]
+    if depth > NESTED:
+        raise Unusable("nested_too_deeply", f"`{field}` is nested {depth} deep, {NESTED} are allowed")
+
+
+def _within(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
+def _answers(answer: RawAnswer) -> Answers:
+    try:
+        return parse_answers(answer)
+    except OverflowError:  # an integer of more than 308 digits
+        raise Unusable("number_out_of_range", "an answer holds a number beyond double precision (1.8e308)") from None
 
 
 def _positives(line: QueryLine, ids: Ids, roots: Roots) -> list[Passage]:
@@ -178,7 +212,7 @@ def _parallel(ids: list[Any], texts: list[Any], images: list[Any]) -> Iterable[t
 
 def _passage(passage_id: str, text: str | None, image: str | None, roots: Roots) -> Passage:
     path, without_root = _image(image, roots)
-    return Passage(passage_id, (text or "").strip() or None, path, without_root)
+    return Passage(passage_id, None if text is None else text.strip(), path, without_root)
 
 
 def _image(image: str | None, roots: Roots) -> tuple[str | None, bool]:

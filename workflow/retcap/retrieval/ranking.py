@@ -82,7 +82,7 @@ def read_lists(queries: pa.Table, corpus: Corpus, hits: pa.Table, depth: int, ru
         "short_lists": int((lengths < min(depth, len(corpus.names))).sum()),
         "empty_lists": int((lengths == 0).sum()),
     }
-    _refuse_empty(lengths, queries, rules)
+    _refuse_empty(lengths[source], queries, rules)
     if counts["short_lists"]:
         log.warning("%d of %d queries have fewer than %d hits", counts["short_lists"], len(queries), depth)
     return Lists(rows[source], counts)

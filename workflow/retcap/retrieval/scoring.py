@@ -64,7 +64,8 @@ def score_hits(
     codes, clusters = stats.cluster_codes(keys)
     weights = stats.draw_weights(clusters, draws, rng) if rng is not None and clusters else None
     parts = slices.parts(queries, passages) if with_slices else {}
-    estimates = _estimates(columns | gaps, parts, codes, weights, level)
+    spans = [(0.0, 1.0)] * len(columns) + [(-1.0, 1.0)] * len(gaps)
+    estimates = _estimates(columns | gaps, spans, parts, codes, weights, level)
     result = dict(about) | {"dialect": dialect, "ks": sorted(set(ks)), "depth": max(ks)} | evidence.counts
     result |= _counts(judged, queries, clusters, ks)
     result |= {"metrics": {name: estimates[None][name] for name in columns}}
@@ -113,12 +114,15 @@ Estimates = dict[Part | None, dict[str, dict[str, Any]]]
 
 def _estimates(
     columns: Mapping[str, Float[np.ndarray, " Q"]],
+    spans: Sequence[stats.Span],
     parts: Mapping[Part, Bool[np.ndarray, " Q"]],
     codes: Int[np.ndarray, " Q"],
     weights: np.ndarray | None,
     level: float,
 ) -> Estimates:
-    """Value, interval and n of every column, over all queries (None) and over every part, all from the same draws."""
+    """Value, interval, n and number of clusters of every column, over all queries (None) and over every part, all from
+    the same draws. `spans`: between which values each column can lie.
+    """
     everything: dict[Part | None, Bool[np.ndarray, " Q"]] = {None: np.ones(len(codes), dtype=bool), **parts}
     values = np.stack(list(columns.values()), axis=1)
     found: Estimates = {}
@@ -126,9 +130,11 @@ def _estimates(
         mine = np.where(members[:, None], values, np.nan)
         if weights is None:
             sums = [stats.mean(stats.mean_table(column).sum(axis=0)) for column in mine.T]
-            intervals = [stats.Interval(float(value), math.nan, math.nan, math.nan) for value in sums]
+            clusters = [len(np.unique(codes[~np.isnan(column)])) for column in mine.T]
+            bare = (math.nan, math.nan, math.nan)
+            intervals = [stats.Interval(float(value), *bare, some) for value, some in zip(sums, clusters, strict=True)]
         else:
-            intervals = stats.bootstrap_means(mine, codes, weights, level)
+            intervals = stats.bootstrap_means(mine, codes, weights, level, spans)
         counts = (~np.isnan(mine)).sum(axis=0)
         found[part] = {
             name: {
@@ -136,6 +142,7 @@ def _estimates(
                 "ci_low": _number(one.low),
                 "ci_high": _number(one.high),
                 "n": int(count),
+                "clusters": one.clusters,
             }
             for name, one, count in zip(columns, intervals, counts, strict=True)
         }

@@ -12,7 +12,7 @@ is no missing one. Every row concerned stands in `missing_images.jsonl` with its
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from retcap import jsonl
+from retcap.images import settings_of
 from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import copy_part, gold_slices
 from retcap.retrieval.tables import PASSAGES, TableWriter, batches
@@ -45,13 +46,19 @@ class Verdicts(NamedTuple):
 
     @classmethod
     def of(cls, pack: Path) -> "Verdicts":
-        """Read them from the pack; 9 bytes per path stay in memory."""
+        """Read them from a pack."""
+        found = batches(pack / "paths.parquet", ["path", "reason"])
+        return cls.collect((batch.column("path").to_pylist(), batch.column("reason").to_pylist()) for batch in found)
+
+    @classmethod
+    def collect(cls, found: Iterable[tuple[list[str], list[str | None]]]) -> "Verdicts":
+        """From lists of paths and what is wrong with each (None: nothing); 9 bytes per path stay in memory."""
         reasons, paths, codes = [""], [np.zeros(0, np.uint64)], [np.zeros(0, np.uint8)]
-        for batch in batches(pack / "paths.parquet", ["path", "reason"]):
-            found = [reason or "" for reason in batch.column("reason").to_pylist()]
-            reasons += sorted(set(found) - set(reasons))
-            paths.append(hashes(batch.column("path").to_pylist()))
-            codes.append(np.array([reasons.index(reason) for reason in found], np.uint8))
+        for some, wrong in found:
+            said = [reason or "" for reason in wrong]
+            reasons += sorted(set(said) - set(reasons))
+            paths.append(hashes(some))
+            codes.append(np.array([reasons.index(reason) for reason in said], np.uint8))
         together = np.concatenate(paths)
         order = np.argsort(together)
         return cls(together[order], np.concatenate(codes)[order], [*reasons, NO_ROOT])
@@ -81,23 +88,20 @@ def screen(
 ) -> dict[str, Any]:
     """Write the splits of `source` as the policy wants them, with `gold_seen.parquet`, and return the counts.
 
-        {"dataset", "policy", "max_share", "splits": {split: {role: {"rows", "with_image", "missing", "share",
-         "reasons": {reason: rows}, "dropped", "kept", "left_empty"}}}}
+        {"dataset", "policy", "max_share", "pack": how its pictures were made, "splits": {split: {role: {"rows",
+         "with_image", "missing", "share", "reasons": {reason: rows}, "dropped", "kept", "left_empty"}}}}
 
     `entity` tells by its id what a passage is about, for the slice of entities that training has seen. `share` is
     `missing` / `with_image`; `left_empty` counts passages whose picture was all they had. Raises MissingImages, before
     anything is written, where some share is above `max_share`.
     """
     verdicts = Verdicts.of(pack)
-    missing = {(split, role): read_missing(source / split, role, verdicts) for split in SPLITS for role in ROLES}
-    splits = {
-        split: {role: count(source / split, role, missing[split, role], verdicts, policy) for role in ROLES}
-        for split in SPLITS
-    }
+    missing, splits = count_splits(source, verdicts, policy)
     report = {"dataset": dataset, "policy": policy, "max_share": max_share, "splits": splits}
+    report["pack"] = settings_of(pack)
     check(report, pack)
-    for split, role, found in worth_a_warning(report):
-        log.warning("%s %s, %s: the picture is missing or broken in %s", dataset, split, role, _in_words(found))
+    for split, role, found in above(splits, WARN_SHARE):
+        log.warning("%s %s, %s: the picture is missing or broken in %s", dataset, split, role, in_words(found))
     out.mkdir(parents=True)
     with jsonl.writing(out / "missing_images.jsonl") as write:
         for split in SPLITS:
@@ -110,6 +114,18 @@ def screen(
     seen = gold_slices(queries["test"], queries["train"], out / "gold_seen.parquet", entity)
     log.info("%s: gold passages of test queries, and their entities, in training: %s", dataset, seen)
     return report
+
+
+def count_splits(
+    source: Path, verdicts: Verdicts, policy: Policy
+) -> tuple[dict[tuple[str, str], np.ndarray], dict[str, dict[str, Any]]]:
+    """What is missing in every table, as `read_missing` gives it by (split, role), and the counts, see `screen`."""
+    missing = {(split, role): read_missing(source / split, role, verdicts) for split in SPLITS for role in ROLES}
+    splits = {
+        split: {role: count(source / split, role, missing[split, role], verdicts, policy) for role in ROLES}
+        for split in SPLITS
+    }
+    return missing, splits
 
 
 def read_missing(folder: Path, role: str, verdicts: Verdicts) -> np.ndarray:
@@ -149,11 +165,8 @@ def count_empty(table: Path, codes: np.ndarray) -> int:
 
 def check(report: Mapping[str, Any], pack: Path) -> None:
     """Raise MissingImages where too much is missing, or where nothing would be left."""
-    limit, wrong = report["max_share"], []
-    for split, roles in report["splits"].items():
-        for role, found in roles.items():
-            if found["share"] > limit:
-                wrong.append(f"  {split}, {role}: {_in_words(found)}")
+    limit = report["max_share"]
+    wrong = [f"  {split}, {role}: {in_words(found)}" for split, role, found in above(report["splits"], limit)]
     if wrong:
         raise MissingImages(
             f"{report['dataset']}: more pictures are missing than retrieval.missing_images.max_share = {limit:g} "
@@ -170,15 +183,15 @@ def check(report: Mapping[str, Any], pack: Path) -> None:
         )
 
 
-def worth_a_warning(report: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """(split, role, counts) wherever more pictures are missing than one would overlook."""
-    for split, roles in report["splits"].items():
+def above(splits: Mapping[str, Any], share: float) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(split, role, counts) wherever a larger share of the pictures is missing."""
+    for split, roles in splits.items():
         for role, found in roles.items():
-            if found["share"] > WARN_SHARE:
+            if found["share"] > share:
                 yield split, role, found
 
 
-def _in_words(found: Mapping[str, Any]) -> str:
+def in_words(found: Mapping[str, Any]) -> str:
     reasons = ", ".join(f"{rows} {reason}" for reason, rows in found["reasons"].items())
     return f"{found['missing']} of {found['with_image']} rows with a picture ({found['share']:.1%}): {reasons}"
 

@@ -9,21 +9,16 @@ data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from itertools import compress
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.hashing import hashes
 from retcap.retrieval.holdout import hold_out, sample
 from retcap.retrieval.normalise import check_usable, normalise
-from retcap.retrieval.roots import Roots
-from retcap.retrieval.tables import batches
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +31,7 @@ def normalise_set(
     Where a split cannot be used its quarantine is copied to `rejects`, as a failed job's `folder` is removed.
     """
     name, kinds = plugin.CARD.name, plugin.ANSWER_KINDS
+    published = getattr(plugin, "PUBLISHED_ROWS", {})
     check_roots(name, settings["roots"])
     corpora = {"train": settings["train_passages"], "test": settings["passages"]}
     corpora["valid"] = settings["valid_passages"] or settings["passages"]
@@ -54,6 +50,7 @@ def normalise_set(
             roots=settings["roots"],
             out=folder / out,
             answer_kinds=kinds,
+            published=published_rows(published, split),
             collect_inline=inline.get(split),
         )
         quarantine = folder / out / "quarantine.jsonl"
@@ -89,6 +86,16 @@ def normalise_set(
         shutil.rmtree(valid)
 
 
+def published_rows(published: Mapping[str, int], split: str) -> dict[str, int]:
+    """The published numbers of rows of one split, by what the files hold; corpora are published for the test alone.
+
+    >>> published_rows({"train": 9, "test": 4, "test passages": 7}, "test")
+    {'queries': 4, 'passages': 7}
+    """
+    names = {"queries": split, "passages": f"{split} passages"}
+    return {content: published[name] for content, name in names.items() if name in published}
+
+
 def check_roots(dataset: str, roots: str | Mapping[str, str]) -> None:
     """Raise where no folder of pictures is named or one is not there: all of its pictures would count as missing."""
     key = f"retrieval.datasets.{dataset}.roots"
@@ -111,34 +118,6 @@ def test_queries(folder: Path) -> pa.Table:
         if seen[name].null_count < max(1, len(seen)):
             queries = queries.append_column(name, seen[name])
     return queries
-
-
-def picture_files(folder: Path, roots: Any) -> Iterator[tuple[str, Path]]:
-    """Every distinct picture that any split names, by first appearance: path in the data, file (it may be missing).
-
-    The published validation split counts too: the audit compares its pictures. The tables are read twice, first for
-    hashes of eight bytes that tell repeated paths: a set of a million paths would take some hundred megabytes.
-    """
-    splits = [folder / split for split in ("train", "valid", "test", "published_valid")]
-    named = [split / f"{table}.parquet" for split in splits for table in ("queries", "passages")]
-    tables = [table for table in named if table.is_file()]
-    every = np.concatenate([hashes(paths) for table in tables for paths in named_images(table)])
-    first = np.zeros(len(every), bool)
-    first[np.unique(every, return_index=True)[1]] = True
-    resolver, start = Roots(roots), 0
-    for table in tables:
-        for paths in named_images(table):
-            here = first[start : start + len(paths)]
-            start += len(paths)
-            for path in compress(paths, here.tolist()):
-                if (file := resolver.resolve(path)) is not None:
-                    yield path, file
-
-
-def named_images(table: Path) -> Iterator[list[str]]:
-    """Paths in the column `image` of a table, a batch at a time, nulls left out."""
-    for batch in batches(table, ["image"]):
-        yield batch.column(0).drop_null().to_pylist()
 
 
 def split_folders(folder: Path) -> dict[str, Path]:

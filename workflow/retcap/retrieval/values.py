@@ -12,7 +12,7 @@ KINDS = ("query_ids", "queries", "questions", "images", "golds", "passages", "te
 
 
 def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
-    """Values of one kind, a batch at a time, nulls left out."""
+    """Values of one kind, a batch at a time, nulls and empty texts left out."""
     table, columns = {
         "query_ids": ("queries", ["query_id"]),
         "queries": ("queries", ["query_id", "question"]),
@@ -28,7 +28,7 @@ def values_of(folder: Path, kind: str) -> Iterable[list[str]]:
         if len(columns) > 1:
             pairs = zip(values, batch.column("question").to_pylist(), strict=True)
             values = [None if first is None else f"{first}\0{question}" for first, question in pairs]
-        yield [value for value in values if value is not None]
+        yield [value for value in values if value]
 
 
 def all_hashes(values: Iterable[list[str]]) -> np.ndarray:

@@ -22,6 +22,15 @@ def rank() -> int:
     return dist.get_rank() if ranks() > 1 else 0
 
 
+def from_first(value: bool) -> bool:
+    """What rank 0 says, on every rank."""
+    if ranks() == 1:
+        return value
+    said = [value]
+    dist.broadcast_object_list(said, src=0)
+    return said[0]
+
+
 def rows(local: Float[Tensor, "B H"]) -> Float[Tensor, "N H"]:
     """Rows of all ranks in the order of the ranks.
 

@@ -72,6 +72,8 @@ class BatchesOfRank(Sampler[list[Key]]):
     ):
         self.sizes, self.weights, self.batch_size, self.seed = list(sizes), list(weights), batch_size, seed
         self.rank, self.ranks, self.epoch = rank, ranks, 0
+        if batch_size * ranks < 2:
+            raise ValueError("One pair per batch has no negatives, so nothing is learned. Use per_device_batch_size 2.")
         if len(self) == 0:
             raise ValueError(
                 f"{epoch_size(sizes, weights)} training rows are too few for {ranks} rank(s): 2 each at least."

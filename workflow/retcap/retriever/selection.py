@@ -9,12 +9,16 @@ import logging
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from retcap.retriever import gather
+
 log = logging.getLogger(__name__)
+STEPS_PER_LOOK = 10  # steps between looks at the clock, where all ranks have to be told
 MACRO = "macro"  # the mean over all sets, which decides
 SCORE = "score.json"  # beside the weights: metric, value, step and epoch that made them the best
 
@@ -45,12 +49,25 @@ class Pace(TrainerCallback):
 
     Evaluations fall on multiples of `evaluate_every` steps (None: never) and on the last step, and a checkpoint follows
     each. Between them, checkpoints fall on multiples of `save_every`, never on a step whose evaluation is still to
-    come: a run killed in between would resume behind it and miss it. Each checkpoint starts a new mean of the logged
-    loss.
+    come: a run killed in between would resume behind it and miss it. Each of these starts a new mean of the logged
+    loss. Besides, a checkpoint is due when the last one is `save_minutes` old (None: never); it logs nothing, so that
+    the curves do not depend on the clock.
     """
 
-    def __init__(self, evaluate_every: int | None, save_every: int, last_step: int):
+    def __init__(self, evaluate_every: int | None, save_every: int, last_step: int, save_minutes: float | None = None):
         self.evaluate_every, self.save_every, self.last_step = evaluate_every, save_every, last_step
+        self.save_s = None if save_minutes is None else 60 * save_minutes
+        self._saved = time.monotonic()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Called by the Trainer before the first step of this session: data were prepared before."""
+        self._saved = time.monotonic()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Called by the Trainer after each checkpoint."""
+        self._saved = time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -62,8 +79,16 @@ class Pace(TrainerCallback):
             control.should_evaluate = True
         if last or control.should_evaluate or step % self.save_every == 0:
             control.should_save = control.should_log = True
+        elif self._is_due(step):
+            control.should_save = True
         control.should_training_stop = control.should_training_stop or last
         return control
+
+    def _is_due(self, step: int) -> bool:
+        """Whether the last checkpoint is too old, by the clock of rank 0: ranks that disagree would wait for ever."""
+        if self.save_s is None or (gather.ranks() > 1 and step % STEPS_PER_LOOK):
+            return False
+        return gather.from_first(time.monotonic() - self._saved >= self.save_s)
 
 
 class Selection(TrainerCallback):

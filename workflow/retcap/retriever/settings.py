@@ -8,6 +8,7 @@ import msgspec
 import torch
 from transformers import TrainingArguments
 
+from retcap.devices import NotEnoughDevices
 from retcap.retriever.data import Source
 from retcap.retriever.validation import ValidationFiles
 
@@ -48,6 +49,7 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     threshold: float = 0.001  # smallest progress, as a fraction
     eval_steps: int | None = None  # None: at the end of each epoch
     save_steps: int = 2000
+    save_minutes: float | None = None  # save as soon as the last checkpoint is so old; None: by steps only
     log_steps: int = 100
     eval_batch_size: int = 256
     workers: int = 4  # data-loader processes per rank
@@ -73,7 +75,9 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
             yield f"select_metric {self.select_metric!r} must be R@k or PR@k with k one of eval_k {list(self.eval_k)}."
         if not 0 <= self.warmup_ratio < 1:
             yield f"warmup_ratio {self.warmup_ratio} must lie in 0..1 (1 excluded): it is a share of the schedule."
-        for name in ("epochs", "schedule_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation"):
+        for name in (
+            "epochs", "schedule_epochs", "max_steps", "per_device_batch_size", "gradient_accumulation", "save_minutes",
+        ):  # fmt: skip
             if (value := getattr(self, name)) is not None and value <= 0:
                 yield f"{name} {value} must be positive."
         if self.schedule_epochs is not None and self.max_steps is None and self.schedule_epochs < self.epochs:
@@ -84,6 +88,35 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         for name in ("chunk_size", "eval_steps", "save_steps", "log_steps", "eval_batch_size", "patience"):
             if (value := getattr(self, name)) is not None and value < 1:
                 yield f"{name} {value} must be at least 1."
+
+
+def ranks_of(asked: int, leased: list[str]) -> int:
+    """The number of processes that train together: one per GPU asked for, or one on the CPU, where none is leased.
+
+    Raises NotEnoughDevices where fewer are leased: Snakemake hands out what `--resources gpu` allows without a word,
+    and with another global batch the experiment would be another one.
+    """
+    if leased and len(leased) < asked:
+        raise NotEnoughDevices(
+            f"retrieval.training.gpus = {asked}, but this job was granted {len(leased)}: the batch would be "
+            f"{len(leased)}/{asked} of the configured one. Run with `--resources gpu={asked}`, or configure fewer GPUs "
+            "and a larger per_device_batch_size."
+        )
+    return asked if leased else 1
+
+
+def loader_workers(asked: int | None, threads: int, ranks: int) -> int:
+    """Data-loader processes per rank: what is asked for, but never more than the threads that a rank is granted.
+
+    One thread of a rank is left to the training itself, where there are several. None asks for all the others.
+
+    >>> [loader_workers(asked, threads, 1) for asked, threads in [(12, 16), (12, 8), (None, 16), (0, 16), (12, 1)]]
+    [12, 7, 15, 0, 1]
+    >>> loader_workers(None, 16, 2)
+    7
+    """
+    most = max(threads // ranks - 1, 1)
+    return most if asked is None else min(asked, most)
 
 
 def trainer_arguments(job: TrainingJob) -> TrainingArguments:

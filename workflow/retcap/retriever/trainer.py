@@ -25,7 +25,8 @@ from retcap.retriever.validation import Validation
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
-STATE_FILES = (WEIGHTS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
+SECONDS = "seconds.json"  # of training until then: a checkpoint need not fall on a log entry
+STATE_FILES = (WEIGHTS, SECONDS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 class PairModel(nn.Module):
@@ -168,9 +169,13 @@ class RetrieverTrainer(Trainer):
             logs["repeated_pairs_per_step"] = float(self._repeated) / steps
             self._repeated = 0
         self._since = time.perf_counter(), self.state.global_step
-        logs["seconds"] = self._seconds_before + time.perf_counter() - self._started
+        logs["seconds"] = self._seconds()
         super().log(logs)
         log.info("step %d of %d: %s", self.state.global_step, self.state.max_steps, logs)
+
+    def _seconds(self) -> float:
+        """Seconds of training so far, over all sessions."""
+        return self._seconds_before + time.perf_counter() - self._started
 
     def train(self, resume_from_checkpoint: str | None = None, **options: Any) -> Any:
         """Train from the start or from a checkpoint, whose seconds are added to those of this session."""
@@ -179,7 +184,7 @@ class RetrieverTrainer(Trainer):
         self._started = time.perf_counter()
         if resume_from_checkpoint:
             state = json.loads((Path(resume_from_checkpoint) / "trainer_state.json").read_text())
-            self._seconds_before = max((entry.get("seconds", 0.0) for entry in state["log_history"]), default=0.0)
+            self._seconds_before = json.loads((Path(resume_from_checkpoint) / SECONDS).read_text())
             self._since = self._started, state["global_step"]
         else:
             self._since = self._started, 0
@@ -191,6 +196,7 @@ class RetrieverTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             # save_model, not save_file: towers that both sides share are one tensor with two names
             safetensors.torch.save_model(self.pair, str(folder / WEIGHTS))
+            (folder / SECONDS).write_text(json.dumps(self._seconds()))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         safetensors.torch.load_model(self.pair, str(Path(resume_from_checkpoint) / WEIGHTS), strict=True)

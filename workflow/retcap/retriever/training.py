@@ -8,14 +8,13 @@ with the same scratch folder goes on where it stopped, with the same data order 
 when all is done.
 """
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +33,7 @@ from retcap.retriever.selection import MACRO, SCORE, Pace, Selection, copy_linke
 from retcap.retriever.settings import TrainingJob, trainer_arguments
 from retcap.retriever.trainer import RetrieverTrainer, last_checkpoint, seed_dropout
 from retcap.retriever.validation import Validation
+from retcap.scratch import locked
 
 log = logging.getLogger(__name__)
 BEFORE = "before.json"  # in the scratch folder: the scores before training
@@ -60,8 +60,8 @@ def run(job: TrainingJob) -> dict[str, Any]:
     seconds over all sessions.
     """
     scratch = Path(job.scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with _lock(scratch):
+    first = int(os.environ.get("RANK", "0")) == 0
+    with locked(scratch, "trains") if first else nullcontext():
         arguments = trainer_arguments(job)
         model = _load_model(job)
         with arguments.main_process_first(desc="preparing the training data"):
@@ -91,22 +91,6 @@ def run(job: TrainingJob) -> dict[str, Any]:
         if gather.ranks() > 1:
             dist.barrier()
         return curves
-
-
-@contextmanager
-def _lock(scratch: Path) -> Iterator[None]:
-    """Refuse a second run in the same folder. The kernel frees the lock when its process ends, however it ends."""
-    if int(os.environ.get("RANK", "0")) > 0:
-        yield
-        return
-    with open(scratch / "lock", "w") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RuntimeError(
-                f"{scratch}: another process trains here. Wait for it, or end it, then run again."
-            ) from None
-        yield
 
 
 def _load_model(job: TrainingJob) -> Any:
@@ -146,6 +130,8 @@ def _trainer(
     steps = -(-len(batches) // job.gradient_accumulation)  # optimiser steps per epoch
     total = max(round(job.epochs * steps), 1)
     arguments.max_steps = min(total, job.max_steps or total)
+    if job.per_device_batch_size < 2 and not job.gather_negatives:
+        raise ValueError("One pair per batch has no negatives of its own. Use per_device_batch_size 2, or gather them.")
     names = [files.name for files in job.validation]
     selection = Selection(
         Path(job.scratch) / "best",
@@ -164,7 +150,7 @@ def _trainer(
         batches,
         Collator(tokens.padding_id(model.tokenizer), job.positive_sets),
         validation,
-        [Pace(evaluate_every, job.save_steps, arguments.max_steps), selection, narration],
+        [Pace(evaluate_every, job.save_steps, arguments.max_steps, job.save_minutes), selection, narration],
         horizon_steps=max(round((job.schedule_epochs or job.epochs) * steps), 1),
         symmetric=job.symmetric_loss,
         across_ranks=job.gather_negatives,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from retcap.retrieval.normalise import WORLD_RECORD
 from retcap.retrieval.world import sets, texts
 from retcap.retrieval.world.album import Album
 from retcap.retrieval.world.looks import Entity, all_looks, make_entities
@@ -98,5 +99,5 @@ def write_record(folder: Path, world: World, seed: int, entities: list[Entity], 
         "lines": {name: len(lines) for name, lines in sorted(files.items())},
         "entities": [{**entity._asdict(), "look": entity.look._asdict()} for entity in entities],
     }
-    (folder / "world.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / WORLD_RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
