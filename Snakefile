@@ -1,12 +1,14 @@
+import os
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # jobs inherit it, in every environment
+DEFAULTS = os.path.relpath(Path(workflow.basedir) / "config/config.yaml")  # also from another working directory
 
 
-configfile: "config/config.yaml"
+configfile: DEFAULTS
 
 
 include: "workflow/rules/common.smk"
@@ -28,6 +30,14 @@ rule all:
     input:
         "<results>/verdict.json",
         "<results>/config.yaml",
+
+
+onsuccess:
+    closing.say(config)
+
+
+onerror:
+    closing.say(config)
 
 
 save_cache()  # of the code digests that the rules above asked for

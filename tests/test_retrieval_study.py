@@ -134,14 +134,6 @@ def test_a_checkpoint_is_named_by_its_weights(tmp_path: Path):
     assert systems.checkpoint(str(tmp_path), None) not in (None, first)
 
 
-def test_the_banner_lines_up_systems_and_sets():
-    lines = comparison.banner(
-        [result("a", "x", 0.5), result("bb", "x", 0.25), result("a", "y", 0.125)], "R@5"
-    ).splitlines()
-    assert lines[-2].split() == ["a", "50.0", "12.5"]
-    assert lines[-1].split() == ["bb", "25.0", "–"]
-
-
 def test_published_rows_are_marked_and_carry_their_caveat():
     rows = comparison.published_rows(["m2kr_oven"])
     assert rows["source"].str.startswith("published: ").all()

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from retcap import devices, provenance, scratch
+from retcap import devices, messages, provenance, scratch
 from retcap.progress import progress
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def start(snakemake: Any) -> Iterator[Run]:
     """Run a script's body with everything above around it. Errors go to the log in full, to the terminal in short."""
     log_file = Path(snakemake.log[0])
     _open_log(log_file)
+    messages.begin(log_file)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that `finally` blocks run
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(snakemake.threads)
@@ -84,7 +85,7 @@ def start(snakemake: Any) -> Iterator[Run]:
         if not isinstance(error, Exception):
             raise
         lines = [f"Rule {snakemake.rule} failed: {error}", f"  {type(error).__name__}; details: {log_file}"]
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        messages.tell("error", "\n".join(lines))
         raise SystemExit(1) from None
 
 
@@ -92,12 +93,11 @@ def _open_log(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    path.write_bytes(b"")
+    file = logging.FileHandler(path, mode="a", encoding="utf-8")  # what libraries print is appended between its lines
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
-    terminal.addFilter(lambda entry: entry.name != __name__)  # its errors are printed in short form instead
-    terminal.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    terminal = messages.Warnings()
+    terminal.addFilter(lambda entry: entry.name != __name__)  # its errors are told in short form instead
     root.handlers = [file, terminal]
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(file)

@@ -6,14 +6,14 @@ import os
 
 from snakemake.exceptions import WorkflowError
 
-from retcap import plugins
+from retcap import closing, plugins
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
 
 
 def resolved_config():
     """The validated configuration; stops the workflow with all problems at once."""
-    files = ["config/config.yaml", *(os.path.relpath(file) for file in workflow.overwrite_configfiles)]
+    files = [DEFAULTS, *(os.path.relpath(file) for file in workflow.overwrite_configfiles)]
     try:
         return resolve(config, files, workflow.config_settings.config)
     except ConfigError as error:
@@ -248,3 +248,4 @@ config.clear()  # the order of the keys is the model's from here on, wherever th
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
 WORLD = "results/data/m2kr_world"
+closing.announce(RESULTS)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
+from retcap import job, messages
 from retcap.captioning import files, outcome
 from retcap.captioning.study import Study, caption_study
 
@@ -25,4 +25,5 @@ with job.start(snakemake) as run:
     files.write_json(run.out.outcome, result)
     if result["status"] == "completed":
         run.discard_scratch()
-    print(outcome.line(result), flush=True)
+    else:
+        messages.tell("failure", outcome.line(result))

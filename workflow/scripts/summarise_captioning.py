@@ -13,4 +13,3 @@ with job.start(snakemake) as run:
     paths = [Path(path) for path in snakemake.input.metrics]
     result = summary.summarise(paths, snakemake.params.models, snakemake.params.baselines)
     summary.write(result, run.out.summary)
-    print(summary.banner(result), flush=True)

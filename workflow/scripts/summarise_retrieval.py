@@ -27,4 +27,3 @@ with job.start(snakemake) as run:
     comparison.write(run.out.differences, found)
     counts = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.parameters]
     comparison.write(run.out.parameters, dict(zip(params.retrievers, counts, strict=True)))
-    print(comparison.banner(results, f"R@{k}"), flush=True)

@@ -46,10 +46,8 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def line(result: dict[str, Any]) -> str:
-    """The outcome for the terminal."""
-    if result["status"] == "completed":
-        return f"✓ {result['model_name']} captioned {result['captioned']} pairs"
-    return f"✗ {result['model_name']} failed: {result['reason']}"
+    """A failure for the terminal."""
+    return f"{result['model_name']} failed: {result['reason']}"
 
 
 def _identity(study: Any) -> dict[str, Any]:

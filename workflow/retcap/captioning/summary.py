@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-RULE = "=" * 60
-
 
 def summarise(paths: list[Path], models: list[str], baselines: list[str]) -> dict[str, Any]:
     """Content of `all_models_summary.json` from the `<system>_metrics.json` files.
@@ -31,22 +29,3 @@ def summarise(paths: list[Path], models: list[str], baselines: list[str]) -> dic
 def write(result: dict[str, Any], path: Path) -> None:
     """Write the summary as JSON."""
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def banner(result: dict[str, Any]) -> str:
-    """The closing lines of the study for the terminal: one per model, then the counts."""
-    lines = [RULE, "Captioning study", RULE]
-    for number, entry in enumerate(result["models"], start=1):
-        head = f"[{number}/{result['total']}] {entry['model_name']}"
-        if entry["status"] == "completed":
-            lines.append(f"✓ {head}  {_scores(entry)}")
-        else:
-            lines.append(f"✗ {head}  failed: {entry['reason']}")
-    lines += [f"  baseline {entry['model_name']}  {_scores(entry)}" for entry in result["baselines"]]
-    lines += [f"completed: {result['completed']}/{result['total']}", f"failed: {result['failed']}/{result['total']}"]
-    return "\n".join(lines)
-
-
-def _scores(entry: dict[str, Any]) -> str:
-    shown = {name: "–" if value is None else f"{value:.4f}" for name, value in entry["metrics"].items()}
-    return "  ".join(f"{name} {value}" for name, value in shown.items())

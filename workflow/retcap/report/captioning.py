@@ -30,7 +30,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
     return {
         "systems": systems,
         "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
-        "scores": scores.score_table(systems, list(scores.METRICS)),
+        "scores": scores.score_table(systems, scores.shown_keys(systems)),
         "others": scores.score_table(systems, scores.other_keys(systems)),
         "plots": dot_plots(systems),
         "sight": comparisons.sight_table(systems, tables),
@@ -54,7 +54,7 @@ def dot_plots(systems: Sequence[System]) -> list[Any]:
     order = [*scores.by_headline([s for s in systems if not s.baseline])]
     order += scores.by_headline([s for s in systems if s.baseline])
     drawn = []
-    for key in scores.METRICS:
+    for key in scores.HEADLINES:
         dots = []
         for system in order:
             value, detail = system.value(key), system.detail(key)

@@ -15,7 +15,7 @@ import pandas as pd
 from retcap import stats
 from retcap.captioning.scoring import table_and_statistic
 from retcap.report import wording
-from retcap.report.scores import BASELINES, HEADLINE, METRICS, System, by_headline, title
+from retcap.report.scores import BASELINES, HEADLINE, HEADLINES, System, by_headline, title
 
 DRAWS = 1000  # enough for the signs of differences of this size (Efron & Tibshirani 1993, section 13.3)
 ROUNDS = 10_000  # of the randomisation test: the smallest p is 1/10,001
@@ -51,7 +51,7 @@ class Difference:
 def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:
     """Each model against every baseline, per metric; None without models or baselines."""
     models, against = _finished(systems)
-    keys = [key for key in METRICS if any(b.value(key) is not None for b in against)]
+    keys = [key for key in HEADLINES if any(b.value(key) is not None for b in against)]
     if not models or not keys:
         return None
     compare = _comparer(tables, seed)

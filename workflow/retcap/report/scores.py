@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retcap.metric_titles import HEADLINES, short_keys, title
 from retcap.report import wording
 from retcap.report.inputs import require
 
-METRICS = {"bleu4": "BLEU-4", "meteor": "METEOR", "rougeL": "ROUGE-L", "cider": "CIDEr", "spice": "SPICE"}
 HEADLINE = "cider"  # the metric that ranks sight above no sight; BLEU-4 and ROUGE-L do not on multi-reference data
 BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
@@ -87,14 +87,18 @@ def read_systems(summary: Mapping[str, Any], path: Path) -> list[System]:
     ]
 
 
+def shown_keys(systems: Sequence[System]) -> list[str]:
+    """Metrics of the first table: the five of the field, and those of one's own that were computed."""
+    return [*HEADLINES, *(key for key in short_keys() if key not in HEADLINES and key in _computed(systems))]
+
+
 def other_keys(systems: Sequence[System]) -> list[str]:
-    """Metrics that were computed beside the five headline ones."""
-    found = [key for system in systems for part in ("metrics", "details") for key in (system.record.get(part) or {})]
-    return sorted(set(found) - set(METRICS))
+    """Metrics that were computed beside those of the first table."""
+    return sorted(_computed(systems) - set(shown_keys(systems)))
 
 
-def title(metric: str) -> str:
-    return METRICS.get(metric, metric.replace("_", " "))
+def _computed(systems: Sequence[System]) -> set[str]:
+    return {key for system in systems for part in ("metrics", "details") for key in (system.record.get(part) or {})}
 
 
 def by_headline(systems: Sequence[System]) -> list[System]:
@@ -107,8 +111,7 @@ def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any
     """Score cells of models and baselines, and the footnotes of what was not computed."""
     notes = Notes()
     models = by_headline([system for system in systems if not system.baseline])
-    known = {key: [value for m in models if (value := m.value(key)) is not None] for key in keys}
-    best = {key: max(known[key], default=None) for key in keys}
+    best = {key: _best(models, key) for key in keys}
     baselines = by_headline([system for system in systems if system.baseline])
 
     def row(system: System) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any
 
 def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
     """Scores of the raw text beside the scores of the cleaned text; None when no raw score was recorded."""
-    keys = list(METRICS)
+    keys = list(HEADLINES)
     rows = []
     for system in [s for s in systems if not s.failed and s.record.get("raw_metrics")]:
         raw = [system.record["raw_metrics"].get(key) for key in keys]
@@ -145,7 +148,7 @@ def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
 def signatures(systems: Sequence[System]) -> list[dict[str, Any]]:
     """Signature and unit of every metric; where systems differ, each variant with the systems that have it."""
     rows = []
-    for key in [*METRICS, *other_keys(systems)]:
+    for key in [*shown_keys(systems), *other_keys(systems)]:
         variants: dict[tuple[str, str], list[str]] = {}
         for system in systems:
             detail = system.detail(key)
@@ -164,6 +167,13 @@ def _score(system: System, key: str, notes: Notes, best: float | int | None) -> 
         return Cell(None, "not computed", note=mark)
     span = wording.interval(detail.get("ci_low"), detail.get("ci_high"))
     return Cell(value, wording.number(value), span, best=best is not None and value == best)
+
+
+def _best(models: Sequence[System], key: str) -> float | int | None:
+    """The highest value, or the lowest of a metric that says that lower is better."""
+    known = [(value, model) for model in models if (value := model.value(key)) is not None]
+    lower = any(model.detail(key).get("higher_is_better") is False for _, model in known)
+    return (min if lower else max)((value for value, _ in known), default=None)
 
 
 def _letter(index: int) -> str:

@@ -35,7 +35,7 @@ def captioning(section: Mapping[str, Any]) -> list[str]:
     if empties := sum(_empty(model) for model in done):
         verb = "and count" if empties > 1 else "and counts"
         sentences.append(f"In all, {wording.plural(empties, 'caption')} failed or came out empty {verb} as zero.")
-    missing = [scores.title(k) for k in scores.METRICS if any(s.value(k) is None for s in systems if not s.failed)]
+    missing = [scores.title(k) for k in scores.HEADLINES if any(s.value(k) is None for s in systems if not s.failed)]
     if missing:
         sentences.append(f"Not computed for every system: {wording.listing(missing)}.")
     return sentences

@@ -65,19 +65,3 @@ def published_rows(datasets: Sequence[str]) -> pd.DataFrame:
 def write(path: Path, content: Any) -> None:
     """JSON, NaN refused."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def banner(results: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """The study in a few lines for the terminal: one per system, the metric on every data set in percent."""
-    datasets = list(dict.fromkeys(result["dataset"] for result in results))
-    values = {
-        (one["system"], one["dataset"]): one["metrics"][metric]["value"] for one in results if metric in one["metrics"]
-    }
-    width = max(len(result["system"]) for result in results)
-    lines = ["=" * 60, f"Retrieval study, {metric} in percent", "=" * 60]
-    lines.append(" " * width + "  " + "  ".join(f"{name:>14}" for name in datasets))
-    for system in dict.fromkeys(result["system"] for result in results):
-        cells = [values.get((system, dataset)) for dataset in datasets]
-        shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
-        lines.append(f"{system:<{width}}  " + "  ".join(shown))
-    return "\n".join(lines)
