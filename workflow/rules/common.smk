@@ -6,7 +6,7 @@ import os
 
 from snakemake.exceptions import WorkflowError
 
-from retcap import closing, plugins
+from retcap import bytecode, closing, plugins
 from retcap.config import ConfigError, resolve
 from retcap.digest import digest, save_cache
 
@@ -243,6 +243,7 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
+bytecode.keep_for_jobs()
 resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
