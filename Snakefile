@@ -33,11 +33,11 @@ rule all:
 
 
 onsuccess:
-    closing.say(config)
+    closing.say(config, generated_captions())
 
 
 onerror:
-    closing.say(config)
+    closing.say(config, generated_captions())
 
 
 save_cache()  # of the code digests that the rules above asked for

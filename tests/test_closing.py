@@ -91,6 +91,11 @@ Report: {results}/report.html"""
     )
 
 
+def test_a_human_row_of_generated_captions_says_so(results: Path):
+    assert "human (baseline, generated)   0.407" in closing.block(results, CONFIG, generated=True, started=0)
+    assert "human (baseline)  " in closing.block(results, CONFIG, started=0)
+
+
 def test_what_a_run_has_not_made_is_left_out_and_an_old_report_is_called_old(results: Path):
     for name in ("report.html", "retrieval/results.csv"):
         os.utime(results / name, (LONG_AGO, LONG_AGO))

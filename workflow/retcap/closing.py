@@ -23,20 +23,24 @@ def announce(results: Path) -> None:
     SNAKEMAKE.info(f"Results: {results}", extra={"retcap_results": str(results)})
 
 
-def say(config: Mapping[str, Any]) -> None:
-    """Say the last lines. An error in them must not fail a run whose results are there."""
+def say(config: Mapping[str, Any], generated: bool = False) -> None:
+    """Say the last lines. An error in them must not fail a run whose results are there.
+
+    `generated`: the captions are the pipeline's own, those of the baseline `human` too.
+    """
     try:
-        text = block(Path("results") / config["experiment"], config)
+        text = block(Path("results") / config["experiment"], config, generated)
     except (OSError, ValueError, KeyError) as error:
         text = f"The tables cannot be shown ({type(error).__name__}: {error}); the report has them."
     if text:
         SNAKEMAKE.info(text, extra={"retcap_closing": True})
 
 
-def block(results: Path, config: Mapping[str, Any], started: float = STARTED) -> str:
+def block(results: Path, config: Mapping[str, Any], generated: bool = False, started: float = STARTED) -> str:
     """Study tables, records set aside, the report; what this run did not make is left out, or said to be old."""
     report = results / "report.html"
-    parts = list(_studies(results, config, everything=_is_new(report, started), started=started))
+    since = 0.0 if _is_new(report, started) else started  # a new report shows all studies
+    parts = list(_studies(results, config, generated, since))
     if _is_new(report, started):
         parts.append(f"Report: {report}")
     elif report.is_file():
@@ -45,16 +49,16 @@ def block(results: Path, config: Mapping[str, Any], started: float = STARTED) ->
     return "\n\n".join(parts)
 
 
-def _studies(results: Path, config: Mapping[str, Any], *, everything: bool, started: float) -> Iterator[str]:
+def _studies(results: Path, config: Mapping[str, Any], generated: bool, since: float) -> Iterator[str]:
     aside: dict[str, list[Path]] = {}
     table, summary = results / "retrieval/results.csv", results / "captioning/all_models_summary.json"
-    if "retrieval" in config["studies"] and (everything or _is_new(table, started)):
+    if "retrieval" in config["studies"] and _is_new(table, since):
         yield "\n".join(retrieval.banner(table, list(config["retrieval"]["retrievers"])))
         for name in config["retrieval"]["datasets"]:
             title = plugins.load("datasets", name).CARD.title
             aside[title] = sorted((results / "retrieval/normalised" / name).glob("*/quarantine.jsonl"))
-    if "captioning" in config["studies"] and (everything or _is_new(summary, started)):
-        yield "\n".join(captioning.banner(json.loads(summary.read_text(encoding="utf-8"))))
+    if "captioning" in config["studies"] and _is_new(summary, since):
+        yield "\n".join(captioning.banner(json.loads(summary.read_text(encoding="utf-8")), generated))
         aside["captions"] = [results / "captioning/quarantine.jsonl"]
         aside["training captions"] = [results / "captioning/training/quarantine.jsonl"]
     if lines := list(_set_aside(aside)):

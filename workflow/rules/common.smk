@@ -82,6 +82,11 @@ def world_images(*paths):
     return "results/data/panorama_world/images" if generated else []
 
 
+def generated_captions():
+    """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+    return bool(world_images(config["captioning"]["csv"]))
+
+
 def retrieval_set(*names):
     """Function of wildcards: the named settings of a data set."""
 

@@ -7,12 +7,16 @@ from retcap.metric_titles import short_keys, title
 from retcap.text_table import NOTHING, text_table
 
 
-def banner(summary: Mapping[str, Any]) -> list[str]:
-    """One line per model, then one per baseline; models that failed stand below with their reason."""
+def banner(summary: Mapping[str, Any], generated: bool = False) -> list[str]:
+    """One line per model, then one per baseline; models that failed stand below with their reason.
+
+    `generated`: no person wrote the captions of the baseline `human`.
+    """
     done = [entry for entry in summary["models"] if entry["status"] == "completed"]
     entries = [*done, *summary["baselines"]]
     keys = [key for key in short_keys() if any(_value(entry, key) is not None for entry in entries)]
-    names = [entry["model_name"] + " (baseline)" * (entry["kind"] == "baseline") for entry in entries]
+    kinds = {"model": "", "baseline": " (baseline)"} | ({"human": " (baseline, generated)"} if generated else {})
+    names = [entry["model_name"] + kinds.get(entry["model_name"], kinds[entry["kind"]]) for entry in entries]
     rows = [[name, *(_shown(entry, key) for key in keys)] for name, entry in zip(names, entries, strict=True)]
     lines = [f"Captioning: {summary['completed']} of {summary['total']} models completed"]
     lines += text_table(["", *(title(key) for key in keys)], rows) if rows else []

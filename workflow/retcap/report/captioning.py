@@ -19,7 +19,7 @@ Rows = Mapping[str, Mapping[str, Any]]  # item id -> row of a captions table
 
 def section(inputs: CaptioningInputs) -> dict[str, Any]:
     """Values for `captioning.html`."""
-    systems = scores.read_systems(read_json(inputs.summary), inputs.summary)
+    systems = scores.read_systems(read_json(inputs.summary), inputs.summary, inputs.generated)
     done = [system.name for system in systems if not system.failed]
     models = [system.name for system in scores.by_headline([s for s in systems if not s.baseline])]
     captions = {name: _captions(inputs.captions[name]) for name in done if name in inputs.captions}
@@ -42,6 +42,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "queries": query_table(items, headline, models),
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
+        "generated": inputs.generated,
         "coverage": [] if inputs.coverage is None else facts(read_json(inputs.coverage)),
         "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
         "quarantine_given": inputs.quarantine is not None,

@@ -59,7 +59,11 @@ def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], s
         baseline.name: {model.name: {key: compare(model, baseline, key) for key in keys} for model in models}
         for baseline in against
     }
-    return {"metrics": [title(key) for key in keys], "blocks": blocks, "explanations": BASELINES}
+    return {
+        "metrics": [title(key) for key in keys],
+        "blocks": blocks,
+        "explanations": {one.name: one.explanation for one in against},
+    }
 
 
 def model_tests(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:

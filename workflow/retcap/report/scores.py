@@ -16,6 +16,7 @@ BASELINES = {
     "random": "a random training caption, same query",
     "human": "one reference, scored against the others",
 }
+GENERATED = "one generated reference, scored against the others; no person wrote it"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class System:
     name: str
     record: Mapping[str, Any]
     baseline: bool
+    generated: bool = False  # the row `human` of captions that no person wrote
 
     @property
     def failed(self) -> bool:
@@ -48,7 +50,7 @@ class System:
     @property
     def explanation(self) -> str:
         if self.baseline:
-            return BASELINES.get(self.name, "baseline")
+            return GENERATED if self.generated else BASELINES.get(self.name, "baseline")
         return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
 
     @property
@@ -79,11 +81,13 @@ class Notes:
         return [(_letter(index), reason) for index, reason in enumerate(self.reasons)]
 
 
-def read_systems(summary: Mapping[str, Any], path: Path) -> list[System]:
-    """Models in the order of the config, then baselines."""
+def read_systems(summary: Mapping[str, Any], path: Path, generated: bool = False) -> list[System]:
+    """Models in the order of the config, then baselines. `generated`: the references are the pipeline's own."""
     groups = [(require(summary, "models", path), False), (summary.get("baselines") or [], True)]
     return [
-        System(require(record, "model_name", path), record, baseline) for group, baseline in groups for record in group
+        System(name := require(record, "model_name", path), record, baseline, generated and name == "human")
+        for group, baseline in groups
+        for record in group
     ]
 
 

@@ -21,6 +21,7 @@ def captioning(found: Any, params: Any) -> CaptioningInputs:
         quarantine=Path(found.quarantine),
         max_new_tokens=params.max_new_tokens,
         examples=params.examples,
+        generated=params.generated_captions,
     )
 
 
