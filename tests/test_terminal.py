@@ -1,5 +1,6 @@
 """The terminal of a run: Snakemake's logger plugin `retcap`, on toys whose jobs speak as real ones do."""
 
+import doctest
 import io
 import json
 import re
@@ -12,7 +13,8 @@ import psutil
 import pytest
 import yaml
 
-from retcap import messages, progress
+from retcap import messages, progress, text_table
+from snakemake_logger_plugin_retcap import wording
 from snakemake_logger_plugin_retcap.jobs import Job, Jobs, message_file
 from snakemake_logger_plugin_retcap.screen import Screen, Tail
 from toy_workflow import ROOT, Toys, command, environment
@@ -265,6 +267,13 @@ def test_a_run_from_another_folder_takes_the_plugin_and_the_configuration_of_its
     assert "drawing the panorama world" in done.stdout
 
 
+@pytest.mark.parametrize("module", [text_table, wording])
+def test_the_examples_in_the_docstrings_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
+
+
 def test_the_plugin_imports_nothing_heavy_and_nothing_of_the_workflow():
     program = (
         "import sys, snakemake.cli\nbefore = set(sys.modules)\nimport snakemake_logger_plugin_retcap\n"
@@ -345,7 +354,7 @@ def test_earlier_runs_tell_how_long_a_rule_takes(tmp_path: Path):
 def test_jobs_on_a_cluster_count_from_their_first_word():
     jobs = Jobs({"train": 1}, began=0.0, remote=True)
     job = running(jobs, 1, "train", 0.0)
-    assert jobs.line_of(job, 3600.0) == "train: no word yet, 1:00:00 after it was submitted"
+    assert jobs.line_of(job, 3600.0) == "train: submitted 1:00:00 ago, no word yet"
     job.spoke = 3600.0
     assert jobs.line_of(job, 3605.0) == "train: 0:05"
     assert jobs.finish(1, 3610.0) == 10.0

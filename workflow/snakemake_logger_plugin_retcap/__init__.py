@@ -24,8 +24,10 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_retcap import ending, wording
+from snakemake_logger_plugin_retcap import ending
+from snakemake_logger_plugin_retcap.interrupt import Interrupt
 from snakemake_logger_plugin_retcap.jobs import Job, Jobs
+from snakemake_logger_plugin_retcap.noise import is_noise
 from snakemake_logger_plugin_retcap.run import PRINTED, Run
 from snakemake_logger_plugin_retcap.screen import Net, Screen
 
@@ -34,28 +36,6 @@ FAILED = "At least one job did not complete successfully."
 NOTHING = "Nothing to be done"
 INTERRUPTED = "Terminating processes on user request"
 TICK_S = {True: 0.2, False: 1.0}  # by whether there is a live part
-SILENT_EVENTS = {
-    LogEvent.WORKFLOW_STARTED,
-    LogEvent.RESOURCES_INFO,
-    LogEvent.RUN_INFO,
-    LogEvent.JOB_STARTED,
-    LogEvent.PROGRESS,
-    LogEvent.SHELLCMD,
-    LogEvent.RULEGRAPH,
-}
-SILENT = (  # beginnings of lines that the log has, and that say nothing to who waits
-    "Assuming unrestricted shared filesystem",
-    "Building DAG of jobs",
-    "Complete log(s)",
-    "Conda environments: ignored",
-    "Config file ",
-    "Elapsed time",
-    "Exiting because a job execution failed",
-    "Select jobs to execute",
-    "Singularity containers: ignored",
-    "Trying to restart job",
-    "Using shell",
-)
 
 
 class LogHandler(LogHandlerBase):
@@ -88,8 +68,9 @@ class LogHandler(LogHandlerBase):
         self._results: Path | None = None  # of this experiment, as the workflow says
         self._early: list[tuple[str, str]] = []  # warnings before any job: who, what
         self._log: str | None = None
+        self._interrupt: Interrupt | None = None
         self._broken_off: list[Job] = []  # by Ctrl-C
-        self._remote = self._interrupted = self._repeated = self._closed = False
+        self._remote = self._stopping = self._repeated = self._closed = False
         self._logger, self._forward = logger, _Forward(logger)
         self._logger.addFilter(self._at_once)
         logging.getLogger("retcap").addHandler(self._forward)
@@ -100,8 +81,8 @@ class LogHandler(LogHandlerBase):
         """What cannot wait for this handler's thread; called where the record is made. Keeps every record."""
         event = getattr(record, "event", None)
         if self._run is not None:
-            if not self._interrupted and record.getMessage().startswith(INTERRUPTED):
-                self._interrupt(self._run)
+            if record.getMessage().startswith(INTERRUPTED):
+                self._stop(self._run)
         elif where := getattr(record, "retcap_results", None):
             self._results = Path(where)
         elif event == LogEvent.RESOURCES_INFO:
@@ -116,13 +97,16 @@ class LogHandler(LogHandlerBase):
                 self._screen.line(f"The terminal is Snakemake's own in this run: {error}")
         return True
 
-    def _interrupt(self, run: Run) -> None:
-        """Ctrl-C: from here on jobs end because they were told to."""
+    @property
+    def _interrupted(self) -> bool:
+        """From here on jobs end because they were told to, and what they print is not shown."""
+        return self._stopping or (self._interrupt is not None and self._interrupt.times > 0)
+
+    def _stop(self, run: Run) -> None:
         with self._locked():
-            self._interrupted = True
-            run.listen()
+            self._stopping = True
             self._broken_off = list(run.jobs.running.values())
-            self._screen.line(f"\nStopping: waiting for {wording.plural(len(self._broken_off), 'job')} to end.")
+            ending.stopping(run, self._broken_off, self._remote)
 
     def _begin(self, counts: dict[str, int]) -> None:
         """Jobs are about to start: let them speak, and catch what they print."""
@@ -137,6 +121,7 @@ class LogHandler(LogHandlerBase):
             self._folder, self._run = folder, Run(self._screen, folder, jobs, self._early, self._quiet)
             self._net = Net(folder / PRINTED)
         os.environ[FOLDER] = str(folder)
+        self._interrupt = Interrupt(kills=not self._remote)
         self._ticks = threading.Thread(target=self._tick, daemon=True)
         self._ticks.start()
 
@@ -167,7 +152,7 @@ class LogHandler(LogHandlerBase):
 
     def _show(self, record: Any) -> None:
         event, run, text = getattr(record, "event", None), self._run, record.getMessage()
-        if event in SILENT_EVENTS or text.startswith(SILENT):
+        if is_noise(event, text):
             return
         if getattr(record, "retcap_results", None):
             self._screen.line(text)
@@ -209,6 +194,8 @@ class LogHandler(LogHandlerBase):
             if self._run is not None:
                 self._end(self._run)
         os.environ.pop(FOLDER, None)
+        if self._interrupt is not None:
+            self._interrupt.restore()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._logger.removeFilter(self._at_once)

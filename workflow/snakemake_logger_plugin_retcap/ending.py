@@ -39,6 +39,12 @@ def end(run: Run, log: str | None) -> None:
     run.screen.line(f"Run again, {what}: {command()}")
 
 
+def stopping(run: Run, broken_off: list[Job], remote: bool) -> None:
+    """What is said at once after Ctrl-C."""
+    again = "" if remote else " Ctrl-C again kills them."
+    run.screen.line(f"\nStopping: waiting for {wording.plural(len(broken_off), 'job')} to end.{again}")
+
+
 def stopped(run: Run, broken_off: list[Job], log: str | None) -> None:
     """The last lines after Ctrl-C."""
     jobs, now = run.jobs, time.monotonic()

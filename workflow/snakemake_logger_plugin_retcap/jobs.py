@@ -11,7 +11,6 @@ from snakemake_logger_plugin_retcap import wording
 from snakemake_logger_plugin_retcap.screen import Tail
 
 WORTH_SAYING_S = 5.0  # a lower bound of what is left says nothing below this
-WAITS_S = 30.0  # a job on a cluster that has not spoken after so long stands in a queue
 
 
 @dataclass
@@ -123,8 +122,8 @@ class Jobs:
     def line_of(self, job: Job, now: float) -> str:
         """Where one job stands."""
         passed = wording.clock(self.seconds(job, now))
-        if self.remote and job.spoke is None and now - job.submitted > WAITS_S:
-            return f"{job.title}: no word yet, {passed} after it was submitted"
+        if self.remote and job.spoke is None:
+            return f"{job.title}: submitted {passed} ago, no word yet"
         parts = [passed]
         if job.progress.get("total"):
             parts.insert(0, f"{job.progress['done']}/{job.progress['total']} {job.progress['unit']}")

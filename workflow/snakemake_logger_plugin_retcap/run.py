@@ -31,6 +31,7 @@ class Run:
         self.warnings = warnings  # who, what
         self.failures: dict[int | str, tuple[str, str]] = {}  # what failed, why
         self._printed = Tail(folder / PRINTED)
+        self._held: list[str] = []  # printed lines that are not shown yet
         self._last_status = jobs.began
         self._deaths: dict[int | None, str] = {}  # by thread: how a job's process ended
 
@@ -66,7 +67,9 @@ class Run:
         if job is None:
             return
         seconds = self.jobs.fail(record.jobid, time.monotonic())
-        why = job.error or KILLED.format(how=self._deaths.pop(record.thread, "its exit status is not known"))
+        died = self._deaths.pop(record.thread, None)
+        said = [text for text in (job.error, record.rule_msg) if text]  # by the job, by who ran it (such as SLURM)
+        why = "\n".join(said) or KILLED.format(how=died or "its exit status is not known")
         self.failures[record.jobid] = (job.title, why)
         logs = [file for file in record.log or [] if file not in why]
         more = [f"log: {', '.join(logs)}"] if logs else []
@@ -88,15 +91,22 @@ class Run:
 
     def warn(self, who: str, text: str) -> None:
         """Show a warning now; it comes again at the end."""
+        text = text.strip()
         self.warnings.append((who, text))
         self.screen.line(_indented(f"warning: {text}"), "warning")
 
-    def listen(self) -> None:
-        """Read what jobs said and printed since the last time."""
+    def listen(self, hold: bool = False) -> None:
+        """Read what jobs said and printed since the last time.
+
+        With `hold` printed lines wait for the next call: after Ctrl-C jobs print their tracebacks before this process
+        knows of it, and nobody wants to read them.
+        """
         for job in list(self.jobs.running.values()):
             for line in job.messages.lines():
                 self._hear(job, line)
-        for line in self._printed.lines():
+        lines, new = self._held, self._printed.lines()
+        self._held = new if hold else []
+        for line in lines if hold else lines + new:
             self.printed(line)
 
     def _hear(self, job: Job, line: str) -> None:
@@ -131,7 +141,7 @@ class Run:
 
     def tick(self) -> None:
         """Called now and then: bring the live part up to date, or write a line of status where there is none."""
-        self.listen()
+        self.listen(hold=True)
         if self.quiet:
             return
         now = time.monotonic()
