@@ -78,7 +78,9 @@ def test_a_killed_job_is_told_with_its_signal(toys: Toys):
     done = toys.make(killed="os.kill(os.getpid(), signal.SIGKILL)").run()
     assert done.returncode == 1
     assert "✗ making killed" in done.stderr
-    assert "    It ended without a word (signal 9, SIGKILL)." in done.stderr
+    assert (
+        "    It ended without a word of its own (signal 9, SIGKILL). Most often the machine's memory, " in done.stderr
+    )
     assert "    log: logs/killed.log\n" in done.stderr
 
 
@@ -86,7 +88,7 @@ def test_a_script_that_cannot_be_imported_shows_its_traceback(toys: Toys):
     done = toys.make(before="import no_such_toy", broken="pass").run()
     assert done.returncode == 1
     assert "    ModuleNotFoundError: No module named 'no_such_toy'\n" in done.stderr
-    assert "ended without a word (exit status 1)" in done.stderr
+    assert "    It ended without a word of its own (exit status 1).\n" in done.stderr
 
 
 def test_a_job_that_records_its_failure_and_ends_well_counts_as_failed(toys: Toys):

@@ -95,5 +95,6 @@ def command(*arguments: str, plugin: bool = True) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The variables of a run."""
-    return {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "COLUMNS": "100", "LINES": "30", **more}
+    """The variables of a run. Snakemake prints sets in the order of their hashes: the same in every run."""
+    own = {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONHASHSEED": "0", "COLUMNS": "100", "LINES": "30"}
+    return {**os.environ, **own, **more}

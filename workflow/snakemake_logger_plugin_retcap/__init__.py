@@ -35,7 +35,7 @@ FOLDER = "RETCAP_MESSAGES"  # environment: where jobs put their messages
 FAILED = "At least one job did not complete successfully."
 NOTHING = "Nothing to be done"
 INTERRUPTED = "Terminating processes on user request"
-TICK_S = {True: 0.2, False: 1.0}  # by whether there is a live part
+TICK_S = {True: 0.2, False: 1.0}  # by whether somebody watches, and the files of messages are near
 
 
 class LogHandler(LogHandlerBase):
@@ -78,7 +78,15 @@ class LogHandler(LogHandlerBase):
         sys.excepthook = self._last_words
 
     def _at_once(self, record: logging.LogRecord) -> bool:
-        """What cannot wait for this handler's thread; called where the record is made. Keeps every record."""
+        """Called where a record is made, before it waits for this handler's thread. Keeps every record."""
+        try:
+            self._foresee(record)
+        except Exception:  # a defect here must not cost a run
+            self.handleError(record)
+        return True
+
+    def _foresee(self, record: logging.LogRecord) -> None:
+        """What cannot wait: jobs that start now need a place for their messages, and Ctrl-C has reached them."""
         event = getattr(record, "event", None)
         if self._run is not None:
             if record.getMessage().startswith(INTERRUPTED):
@@ -95,7 +103,6 @@ class LogHandler(LogHandlerBase):
             except OSError as error:  # no place for messages: then everybody writes to the terminal
                 self._as_usual = True
                 self._screen.line(f"The terminal is Snakemake's own in this run: {error}")
-        return True
 
     @property
     def _interrupted(self) -> bool:
@@ -113,13 +120,13 @@ class LogHandler(LogHandlerBase):
         folder = Path(".snakemake/retcap").absolute() / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
         files = [handler.baseFilename for handler in self._logger.handlers if isinstance(handler, logging.FileHandler)]
+        jobs = Jobs(counts, time.monotonic(), self._remote)
+        if self._results:
+            jobs.recall(self._results / "logs")
+        self._folder, self._log = folder, os.path.relpath(files[0]) if files else None
+        self._net = Net(folder / PRINTED)
         with self._locked():
-            self._log = os.path.relpath(files[0]) if files else None
-            jobs = Jobs(counts, time.monotonic(), self._remote)
-            if self._results:
-                jobs.recall(self._results / "logs")
-            self._folder, self._run = folder, Run(self._screen, folder, jobs, self._early, self._quiet)
-            self._net = Net(folder / PRINTED)
+            self._run = Run(self._screen, folder, jobs, self._early, self._quiet)
         os.environ[FOLDER] = str(folder)
         self._interrupt = Interrupt(kills=not self._remote)
         self._ticks = threading.Thread(target=self._tick, daemon=True)
@@ -127,7 +134,7 @@ class LogHandler(LogHandlerBase):
 
     def _tick(self) -> None:
         while not self._closed:
-            time.sleep(TICK_S[self._screen.live])
+            time.sleep(TICK_S[self._screen.live and not self._remote])
             with self._locked():
                 if self._run is not None and not self._closed and not self._interrupted:
                     self._run.tick()

@@ -17,7 +17,9 @@ STATUS_SHARE = 0.1  # of the time so far: long runs say it less often
 LIVE_JOBS = 8  # jobs shown at once on a terminal
 TIME_COLUMN = 76
 DIED = re.compile(r"died with <Signals\.(\w+): (\d+)>|returned non-zero exit status (\d+)")
-KILLED = "It ended without a word ({how}). Often the machine or the job's memory limit ran out."
+SILENT = "It ended without a word of its own ({how})."
+MEMORY = " Most often the machine's memory, or what the job had asked for, ran out."
+BY_KILL = ("signal 9", "exit status 137")
 
 
 class Run:
@@ -69,7 +71,7 @@ class Run:
         seconds = self.jobs.fail(record.jobid, time.monotonic())
         died = self._deaths.pop(record.thread, None)
         said = [text for text in (job.error, record.rule_msg) if text]  # by the job, by who ran it (such as SLURM)
-        why = "\n".join(said) or KILLED.format(how=died or "its exit status is not known")
+        why = "\n".join(said) or _silent(died or "its exit status is not known")
         self.failures[record.jobid] = (job.title, why)
         logs = [file for file in record.log or [] if file not in why]
         more = [f"log: {', '.join(logs)}"] if logs else []
@@ -154,6 +156,10 @@ class Run:
         elif now - self._last_status >= max(STATUS_EVERY_S, STATUS_SHARE * (now - self.jobs.began)):
             self._last_status = now
             self.screen.line(_indented(f"{self.jobs.line(now)}. Running: {'; '.join(lines) or 'nothing'}"))
+
+
+def _silent(how: str) -> str:
+    return SILENT.format(how=how) + (MEMORY if how.startswith(BY_KILL) else "")
 
 
 def _indented(text: str) -> str:
