@@ -1,12 +1,14 @@
+import os
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))  # jobs inherit it, in every environment
+DEFAULTS = os.path.relpath(Path(workflow.basedir) / "config/config.yaml")  # also from another working directory
 
 
-configfile: "config/config.yaml"
+configfile: DEFAULTS
 
 
 include: "workflow/rules/common.smk"
@@ -35,7 +37,12 @@ params.count_by_name(workflow.rules)
 
 
 onsuccess:
+    closing.say(config, generated_captions())
     stop_if_jobs_failed()
+
+
+onerror:
+    closing.say(config, generated_captions())
 
 
 save_cache()  # of the code digests that the rules above asked for

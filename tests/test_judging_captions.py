@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from retcap.captioning import files, summary
+from retcap.captioning.banner import banner
 from retcap.captioning.judge import judge
 from retcap.failures.record import Failure
 
@@ -31,7 +32,7 @@ def found(tmp_path: Path) -> SimpleNamespace:
         {"item_id": list("abcd"), "raw": "a red bus on the road", "status": STATUSES, "reason": "x"}
     )
     files.write_captions(Path(places["captions"]), captions)
-    about = {"model_name": "llava-1.5-7b", "status": "completed", "reason": None}
+    about = {"model_name": "llava-1.5-7b", "kind": "model", "status": "completed", "reason": None}
     Path(places["outcome"]).write_text(json.dumps(about))
     return SimpleNamespace(**places)
 
@@ -39,7 +40,7 @@ def found(tmp_path: Path) -> SimpleNamespace:
 def test_a_system_without_captions_has_a_metrics_file_that_says_why(found: SimpleNamespace):
     for lost in ("outcome", "captions"):
         result, table, again = judge("llava-1.5-7b", found, PARAMS, {getattr(found, lost): FAILED})
-        assert (result["model_name"], result["model_id"]) == ("llava-1.5-7b", "llava-hf/llava-1.5-7b-hf")
+        assert (result["model_name"], result["model_id"]) == ("llava-1.5-7b", None)
         assert (result["status"], result["reason"], result["num_samples"]) == ("failed", REASON, 4)
         assert set(result["metrics"].values()) == {None}
         assert not any(detail["failed"] for detail in result["details"].values())  # one failure, not six
@@ -77,17 +78,17 @@ def test_the_summary_counts_failed_systems_pairs_and_metrics(found: SimpleNamesp
         result = judge(name, found, lenient, {found.frequencies: FAILED} | failed).result | {"model_name": name}
         paths[name] = tmp_path / f"{name}.json"
         files.write_json(paths[name], result)
-    made = summary.summarise(paths, ["llava-1.5-7b", "qwen2.5-vl-3b"], ["blind"], {"qwen2.5-vl-3b": "killed"})
+    made = summary.summarise(paths, ["llava-1.5-7b", "qwen2.5-vl-3b"], ["blind"], {"qwen2.5-vl-3b": "killed"}, "test")
     assert (made["total"], made["completed"], made["failed"]) == (2, 1, 1)
     assert made["failures"] == {"qwen2.5-vl-3b": "killed"}
     both = ["llava-1.5-7b", "blind"]
     missing = [(one["metric"], one["systems"], one["failed"]) for one in made["not_computed"]]
     assert sorted(missing) == [("cider", both, True), ("spice", both, False)]
-    lines = summary.banner(made).splitlines()
-    assert lines[3].startswith("✓ [1/2] llava-1.5-7b  bleu4 ")
-    assert lines[3].endswith("(2 of 4 pairs failed and count as zero)")
-    assert lines[4] == "✗ [2/2] qwen2.5-vl-3b  failed: killed"
-    assert lines[-2:] == ["completed: 1/2", "failed: 1/2"]
+    lines = banner(made)
+    assert lines[0] == "Captioning: 1 of 2 models completed"
+    assert lines[2].split()[0] == "llava-1.5-7b"
+    assert lines[4] == "qwen2.5-vl-3b failed: killed"
+    assert f"CIDEr of llava-1.5-7b, blind was not computed: {REASON}" in lines
 
 
 def test_the_recipe_over_metrics_files_holds_for_a_failed_model(found: SimpleNamespace, tmp_path: Path):

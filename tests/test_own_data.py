@@ -1,4 +1,4 @@
-"""The worked example of CONTRIBUTING.md: its records, plugin and configuration are read as they are printed."""
+"""The worked examples of CONTRIBUTING.md: records, plugins and configuration are read as they are printed."""
 
 import json
 import os
@@ -7,8 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
+import pytest
+from PIL import Image
 
+from retcap import plugins
+from retcap.captioning import tiny
 from tiny_backbones import save_open_clip
 from workflow_copy import copy_workflow
 
@@ -27,6 +33,16 @@ def records() -> dict[str, dict]:
     return {path: json.loads(record) for path, record in found}
 
 
+def run(folder: Path, configuration: str, *arguments: str) -> str:
+    """What Snakemake says of the configuration of an example."""
+    file = f"config/{configuration}.yaml"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", file, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Path):
     copy_workflow(tmp_path)
     (tmp_path / "workflow/retcap/datasets/museum.py").write_text(block("python"))
@@ -43,17 +59,10 @@ def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Pat
         lines = copies if "train" in path else [record]
         (tmp_path / path).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config/museum.yaml", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "workflow"), "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    plan = run("-n")
+    plan = run(tmp_path, "museum", "-n")
     assert "training our-ret2 (0 GPUs" in plan
     assert "build_m2kr_world" not in plan
-    run("--", "results/museum/retrieval/normalised/museum")
+    run(tmp_path, "museum", "--", "results/museum/retrieval/normalised/museum")
     folder = tmp_path / "results/museum/retrieval/normalised/museum"
     rows = {split: pq.read_table(folder / split / "queries.parquet").num_rows for split in ("train", "valid", "test")}
     assert rows == {"train": ROWS - 50, "valid": 50, "test": 1}
@@ -61,3 +70,79 @@ def test_the_data_set_of_the_example_is_read_and_its_study_planned(tmp_path: Pat
     assert not any((folder / split / "quarantine.jsonl").read_text() for split in rows)
     probed = json.loads((tmp_path / "results/museum/retrieval/probes/museum.json").read_text())
     assert probed["train, query"]["missing"] == 0 < probed["train, query"]["asked"]
+
+
+def save_vip_llava(folder: Path, corpus: list[str]) -> None:
+    """An untrained checkpoint of the architecture that the example's captioner names, as transformers saves it."""
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaProcessor,
+        VipLlavaConfig,
+        VipLlavaForConditionalGeneration,
+    )
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    llava = plugins.load("captioners", "llava-1.5-7b")
+    special = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
+    roles = {"begin": "<s>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    tokenizer = tiny.train_tokenizer(
+        corpus, special, **roles, unk_token="<unk>", extra_special_tokens={"image_token": "<image>"}
+    )
+    side, patch = 28, 14
+    pixels = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    processor = LlavaProcessor(
+        pixels,
+        tokenizer,
+        patch_size=patch,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=llava.TEMPLATE,
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = VipLlavaConfig(
+        vision_config=CLIPVisionConfig(**sizes, image_size=side, patch_size=patch),
+        text_config=LlamaConfig(**sizes, vocab_size=len(tokenizer), eos_token_id=2, pad_token_id=3, bos_token_id=1),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layers=(-1, -2),
+    )
+    model = tiny.build_model(VipLlavaForConditionalGeneration, config, seed=0)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    tiny.save(folder, model, processor)
+
+
+@pytest.mark.slow
+def test_the_captioner_the_metric_and_the_caption_csv_of_the_examples_give_a_table_and_a_report(tmp_path: Path):
+    copy_workflow(tmp_path)
+    (tmp_path / "workflow/retcap/captioners/our-vlm.py").write_text(block("python", 1))
+    (tmp_path / "workflow/retcap/metrics/length_ratio.py").write_text(block("python", 2))
+    (tmp_path / "config/hall.yaml").write_text(block("yaml", 2))
+    pictures = tmp_path / "data/hall/pictures"
+    pictures.mkdir(parents=True)
+    (tmp_path / "data/hall/test.csv").write_text(block("csv"))
+    rows = pd.read_csv(tmp_path / "data/hall/test.csv")
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    for number, name in enumerate(rows["picture"].unique()):
+        Image.fromarray(np.roll(pixels, number)).save(pictures / name)
+    save_vip_llava(tmp_path / "models/our-vlm", sorted(rows["caption"]))
+
+    said = run(tmp_path, "hall")
+    results = tmp_path / "results/hall"
+    assert not (results / "captioning/quarantine.jsonl").read_text()
+    predictions = pd.read_csv(results / "captioning/our-vlm_predictions.csv")
+    assert len(predictions) == len(rows) == 5
+    ratio = json.loads((results / "captioning/our-vlm_metrics.json").read_text())["details"]["length_ratio"]
+    human = json.loads((results / "captioning/human_metrics.json").read_text())["details"]["length_ratio"]
+    assert ratio["value"] is not None
+    assert ratio["ci_low"] <= ratio["value"] <= ratio["ci_high"]
+    head, own = (
+        next(line for line in said.split("\n") if line.split()[:1] == [word]) for word in ("BLEU-4", "our-vlm")
+    )
+    assert head.split() == ["BLEU-4", "CIDEr", "Length", "ratio"]
+    assert own.split()[-1] == f"{ratio['value']:.3f}"
+    assert f"{human['value']:.3f}" in next(line for line in said.split("\n") if line.startswith("human (baseline)"))
+    page = (results / "report.html").read_text()
+    first_table = page[page.index('id="caption-scores"') : page.index("</table>", page.index('id="caption-scores"'))]
+    assert '<th class="n" scope="col">Length ratio</th>' in first_table
+    assert "length_ratio" not in first_table
+    assert f"Report: {Path('results/hall/report.html')}" in said

@@ -109,7 +109,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
-    ("workflow/scripts/summarise_captioning.py", "flush=True", "flush=False"): {
+    ("workflow/scripts/summarise_captioning.py", "paths = [", "print()\n    paths = ["): {
         "summarise_captioning",
         "report",
         "check",

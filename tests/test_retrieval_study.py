@@ -144,14 +144,6 @@ def test_a_checkpoint_is_named_by_its_weights(tmp_path: Path):
     assert systems.checkpoint(str(tmp_path), None) not in (None, first)
 
 
-def test_the_banner_lines_up_systems_and_sets():
-    lines = comparison.banner(
-        [result("a", "x", 0.5), result("bb", "x", 0.25), result("a", "y", 0.125)], "R@5"
-    ).splitlines()
-    assert lines[-2].split() == ["a", "50.0", "12.5"]
-    assert lines[-1].split() == ["bb", "25.0", "–"]
-
-
 def test_published_rows_are_marked_and_carry_their_caveat():
     rows = comparison.published_rows(["m2kr_oven"])
     assert rows["source"].str.startswith("published: ").all()
@@ -214,11 +206,6 @@ def test_what_failed_stands_beside_what_was_scored(tmp_path: Path):
     assert rows.to_dict("records") == [
         {"system": "b", "dataset": "x", "source": "failed: MemoryError (embed_retrieval b)"}
     ]
-    lines = comparison.banner(scored.results, "R@5", scored.failed).splitlines()
-    assert lines[-3].split() == ["a", "50.0"]
-    assert lines[-2].split() == ["b", "–"]
-    assert lines[-1] == "✗ b  failed: MemoryError (embed_retrieval b)"
-    assert "✗ b  failed" in comparison.banner([], "R@5", scored.failed)
 
 
 def test_systems_that_agree_on_every_query_may_still_differ_on_others(tmp_path: Path):
@@ -307,9 +294,6 @@ def test_trainings_with_several_seeds_have_a_spread():
     assert (three["mean"], three["lowest"], three["highest"], three["seeds"]) == (0.5, 0.25, 0.75, "0 7 9")
     assert three["standard_deviation"] == pytest.approx(0.25)  # of 0.25, 0.5, 0.75 with n - 1
     assert (one["mean"], one["standard_deviation"]) == (0.5, None)
-    lines = comparison.banner(results, "R@5", found).splitlines()
-    assert lines[-1].split() == ["mean", "50.0", "±", "25.0", "50.0", "±", "25.0", "(3", "trainings", "of", "a)"]
-    assert len(comparison.banner(results, "R@5").splitlines()) == len(lines) - 1
 
 
 def test_the_first_seed_keeps_the_name_of_its_retriever():

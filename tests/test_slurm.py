@@ -59,6 +59,11 @@ def test_jobs_get_their_partition_memory_and_gpus(tmp_path: Path):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         found = jobs(environment)
+    said = re.findall(r"^✓ \[\d/6\] (.*?) +\d+(?:[.]\d)? s$", done.stderr, re.MULTILINE)
+    assert len(said) == 6, done.stderr
+    assert "reading m2kr_oven" in said
+    assert "warning: m2kr_oven valid: Rejected lines" in done.stderr  # a job's own words, from its node
+    assert "SLURM jobid" not in done.stderr
     assert (checkout / target).is_file()
     assert found["search_retrieval"]["Partition"] == "gpu"
     assert found["search_retrieval"]["JOB_GRES"] == "gpu:toy:1"

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from retcap import devices, provenance, scratch
+from retcap import devices, messages, provenance, scratch
 from retcap.failures import record as failure_record
 from retcap.failures.guard import Guard, NotRun
 from retcap.failures.record import Failure
@@ -86,7 +86,8 @@ def start(snakemake: Any, accept_failed: Sequence[str] | bool = ()) -> Iterator[
     `accept_failed`: names of the inputs that the script can do without; True: all of them.
     """
     log_file = Path(snakemake.log[0])
-    _open_log(log_file, "w" if snakemake.resources.get("attempt", 1) == 1 else "a")  # what a killed attempt said stays
+    _open_log(log_file, fresh=snakemake.resources.get("attempt", 1) == 1)  # what a killed attempt said stays
+    messages.begin(log_file)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that `finally` blocks run
     _set_environment(snakemake.threads)
     record = provenance.begin(snakemake)
@@ -117,7 +118,9 @@ def start(snakemake: Any, accept_failed: Sequence[str] | bool = ()) -> Iterator[
         remedy = guard.fail(error, staged).remedy if guard else ""
         if guard:
             _publish(snakemake, staged)
-        if not guard or not isinstance(error, NotRun):  # what is passed on has been said already
+        if guard and isinstance(error, NotRun):  # what is passed on has been said already
+            messages.tell("skipped", "")
+        else:
             _say(snakemake, error, remedy, alone=guard is not None)
         raise SystemExit(0 if guard else 1) from None
 
@@ -147,19 +150,19 @@ def _say(snakemake: Any, error: Exception, remedy: str, alone: bool) -> None:
     lines.append(f"  {type(error).__name__}; details: {snakemake.log[0]}")
     if alone:
         lines.append("  It fails alone: the jobs of other systems go on, and the next run tries this one again.")
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    messages.tell("failure" if alone else "error", "\n".join(lines))
 
 
-def _open_log(path: Path, mode: str) -> None:
+def _open_log(path: Path, fresh: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    file = logging.FileHandler(path, mode=mode, encoding="utf-8")
+    if fresh:
+        path.write_bytes(b"")
+    file = logging.FileHandler(path, mode="a", encoding="utf-8")  # what libraries print is appended between its lines
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
-    terminal.addFilter(lambda entry: entry.name != __name__)  # its errors are printed in short form instead
-    terminal.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    terminal = messages.Warnings()
+    terminal.addFilter(lambda entry: entry.name != __name__)  # its errors are told in short form instead
     root.handlers = [file, terminal]
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(file)

@@ -61,6 +61,7 @@ class MetricCard(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float | None
     source: str
+    shown: tuple[str, ...] | None = None  # its values that short tables show; None: all, (): only the long tables
 
 
 class Rejected(msgspec.Struct, frozen=True):

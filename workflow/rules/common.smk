@@ -7,7 +7,7 @@ import os
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from retcap import params, plugins, surroundings
+from retcap import bytecode, closing, params, plugins, surroundings
 from retcap.captioning import asked as requests
 from retcap.config import ConfigError, overwriting, resolve, shared
 from retcap.digest import recorded, save_cache
@@ -25,7 +25,7 @@ def stop(message):
 def resolved_config():
     """The validated configuration; stops the workflow with all problems at once."""
     given = [min(os.path.relpath(file), os.path.abspath(file), key=len) for file in workflow.overwrite_configfiles]
-    files = ["config/config.yaml", *given]
+    files = [DEFAULTS, *given]
     settings = workflow.config_settings
     try:
         found = resolve(config, files, settings.config, settings.config_args)
@@ -177,6 +177,11 @@ def world_images(*paths):
     """The generated images that belong to the given CSV files, where those are generated."""
     folder = SHARED["panorama_world"]
     return f"{folder}/images" if any(path and path.startswith(f"{folder}/") for path in paths) else []
+
+
+def generated_captions():
+    """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+    return bool(world_images(config["captioning"]["csv"]))
 
 
 def retrieval_set(*names):
@@ -377,6 +382,7 @@ def templates():
     return sorted(path for path in (Path(workflow.basedir) / "workflow/report").rglob("*") if path.is_file())
 
 
+bytecode.keep_for_jobs()
 surroundings.quote_python()
 follow_no_ancient_inputs()
 resolved = resolved_config()
@@ -388,3 +394,4 @@ FAILED_BEFORE = tries.failures(RESULTS)
 SHARED = shared.folders(config)
 WORLD = SHARED["m2kr_world"]
 TRAININGS = trainings(config["retrieval"]["retrievers"], config["retrieval"]["training"]["seeds"], config["seed"])
+closing.announce(RESULTS)

@@ -44,6 +44,7 @@ rule report:
             for name, settings in config["retrieval"]["datasets"].items()
             if any(file.startswith(f"{WORLD}/") for file in settings["test"])
         ],
+        generated_captions=generated_captions(),
         weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
         retrievers={
             name: {key: settings[key] for key in ("backbone", "layer_strategy")}

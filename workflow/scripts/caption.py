@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, scratch
-from retcap.captioning import failed_pairs, files, outcome
+from retcap import job, messages, scratch
+from retcap.captioning import failed_pairs, files
 from retcap.captioning.study import Study, caption_study
 
 if TYPE_CHECKING:
@@ -26,4 +26,5 @@ with job.start(snakemake) as run:
     files.write_captions(run.out.captions, captions)
     counts = {"failed": lost.failed, "of": lost.of, "first": lost.first, "tried_again": tried}
     files.write_json(run.out.outcome, result | {"failed_pairs": counts})
-    print(outcome.line(result | {"failed_pairs": counts}), flush=True)
+    if lost.failed:
+        messages.tell("warning", f"{reason}, the first: {lost.first}")

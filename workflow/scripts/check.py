@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 with job.start(snakemake, accept_failed=True) as run:
     summaries = [json.loads(Path(path).read_text(encoding="utf-8")) for path in snakemake.input.summaries]
     found = verdict.reach(run.failed.values(), summaries)
-    for note in found.notes:
-        print(f"Note: {note}", flush=True)
     if found.failures:
         raise RuntimeError(verdict.text(found, snakemake.input.report))
     run.out.verdict.write_text(json.dumps({"failed": 0, "notes": found.notes}, indent=1), encoding="utf-8")

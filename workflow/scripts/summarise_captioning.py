@@ -16,4 +16,3 @@ with job.start(snakemake, accept_failed=True) as run:
     good = {name: Path(path) for name, path in paths.items() if name not in failed}
     result = summary.summarise(good, params.models, params.baselines, failed, params.split)
     summary.write(result, run.out.summary)
-    print(summary.banner(result), flush=True)

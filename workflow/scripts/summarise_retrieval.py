@@ -23,8 +23,7 @@ with job.start(snakemake, accept_failed=True) as run:
     tables = [comparison.table(scored.results), comparison.failed_rows(scored.failed)]
     tables += [comparison.published_rows(params.datasets)] if params.published else []
     pd.concat([table for table in tables if len(table)]).to_csv(run.out.table, index=False)
-    spreads = spread(scored.results, made)
-    pd.DataFrame(spreads, columns=list(SPREAD)).to_csv(run.out.trainings, index=False)
+    pd.DataFrame(spread(scored.results, made), columns=list(SPREAD)).to_csv(run.out.trainings, index=False)
     once = {name: own for name, own in scored.per_query.items() if name not in made or name in params.retrievers}
     differences = comparison.differences(once, params.retrievers, k, draws=params.draws, seed=params.seed)
     comparison.write(run.out.differences, differences)
@@ -32,4 +31,3 @@ with job.start(snakemake, accept_failed=True) as run:
     built = {name: path for name, path in paths.items() if path not in run.failed}
     counts = {name: json.loads(Path(path).read_text(encoding="utf-8")) for name, path in built.items()}
     comparison.write(run.out.parameters, counts)
-    print(comparison.banner(scored.results, f"R@{k}", scored.failed, spreads), flush=True)

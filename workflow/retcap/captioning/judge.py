@@ -35,7 +35,7 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
         return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
-    human = found.get("human")
+    human = getattr(found, "human", None)
     held = held_out.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)

@@ -35,13 +35,6 @@ def read(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def line(result: dict[str, Any]) -> str:
-    """The outcome of a model for the terminal."""
-    lost = result["failed_pairs"]
-    failed = f"; {lost['failed']} failed, the first: {lost['first']}" if lost["failed"] else ""
-    return f"✓ {result['model_name']} captioned {result['captioned']} pairs{failed}"
-
-
 def _identity(study: Any, weights: Weights) -> dict[str, Any]:
     """Which model it was. `model_id`: the hub id or the folder that was loaded, null for a tiny checkpoint; a revision
     belongs to a hub repository, a hash to a folder. `architecture_of`: the published model of this architecture.

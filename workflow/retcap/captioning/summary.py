@@ -7,8 +7,6 @@ from typing import Any
 
 from retcap.captioning import outcome, scoring
 
-RULE = "=" * 60
-
 
 def summarise(
     paths: Mapping[str, Path], models: list[str], baselines: list[str], failed: Mapping[str, str], split: str
@@ -56,26 +54,3 @@ def not_computed(by_name: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 def write(result: dict[str, Any], path: Path) -> None:
     """Write the summary as JSON."""
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def banner(result: dict[str, Any]) -> str:
-    """The closing lines of the study for the terminal: one per system, then the counts."""
-    lines = [RULE, "Captioning study", RULE]
-    for number, entry in enumerate(result["models"], start=1):
-        lines.append(_line(entry, f"[{number}/{result['total']}] {entry['model_name']}", "✓ "))
-    lines += [_line(entry, f"baseline {entry['model_name']}{_apart(entry)}", "  ") for entry in result["baselines"]]
-    lines += [f"completed: {result['completed']}/{result['total']}", f"failed: {result['failed']}/{result['total']}"]
-    return "\n".join(lines)
-
-
-def _apart(entry: dict[str, Any]) -> str:
-    return " (on one reference fewer, see `held_out`)" if entry.get("references", "all") != "all" else ""
-
-
-def _line(entry: dict[str, Any], head: str, mark: str) -> str:
-    if entry["status"] != "completed":
-        return f"✗ {head}  failed: {entry['reason']}"
-    shown = {name: "–" if value is None else f"{value:.4f}" for name, value in entry["metrics"].items()}
-    lost = entry["counts"].get("failed", 0)
-    failed = f"  ({lost} of {entry['num_samples']} pairs failed and count as zero)" if lost else ""
-    return f"{mark}{head}  " + "  ".join(f"{name} {value}" for name, value in shown.items()) + failed

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from retcap.failures import record
 from retcap.failures.record import Failure
+from retcap.metric_titles import title
 
 SHAPES_RESULTS = False  # see retcap.digest
 
@@ -30,9 +31,9 @@ def reach(failed: Iterable[Failure], summaries: Iterable[Mapping[str, Any]]) -> 
                 missing.append(name)
         absent = [one for one in summary["not_computed"] if one["failed"]]
         missing += [one["metric"] for one in absent]
-        failures += [_missing(one) for one in absent]
-        notes += [_missing(one) for one in summary["not_computed"] if not one["failed"]]
-        notes += [_failed_pairs(one) for one in summary["models"] if one.get("failed_pairs", {}).get("failed")]
+        failures += [without_value(one) for one in absent]
+        notes += [without_value(one) for one in summary["not_computed"] if not one["failed"]]
+        notes += [failed_pairs(one) for one in summary["models"] if one.get("failed_pairs", {}).get("failed")]
     return Verdict(list(dict.fromkeys(missing)), failures, notes)
 
 
@@ -59,11 +60,13 @@ def line(group: Sequence[Failure]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _missing(one: Mapping[str, Any]) -> str:
-    return f"{one['metric']} of {', '.join(one['systems'])} was not computed: {one['reason'].rstrip('.')}."
+def without_value(one: Mapping[str, Any]) -> str:
+    """A line on a metric that has no value; `one`: an entry of the summary's `not_computed`."""
+    return f"{title(one['metric'])} of {', '.join(one['systems'])} was not computed: {one['reason'].rstrip('.')}."
 
 
-def _failed_pairs(model: Mapping[str, Any]) -> str:
+def failed_pairs(model: Mapping[str, Any]) -> str:
+    """A line on a model that has no caption for some pairs; `model`: an entry of the summary."""
     lost = model["failed_pairs"]
     again = (
         "the next run tries them again"

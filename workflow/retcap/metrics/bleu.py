@@ -26,6 +26,7 @@ CARD = MetricCard(
     low=0.0,
     high=1.0,
     source="Papineni et al. 2002; Post 2018, https://github.com/mjpost/sacrebleu",
+    shown=("bleu4",),
 )
 KEYS = ("bleu4", "bleu4_effective_order")
 ORDERS = 4

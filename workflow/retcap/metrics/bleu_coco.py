@@ -23,6 +23,7 @@ CARD = MetricCard(
     low=0.0,
     high=1.0,
     source="Papineni et al. 2002; Chen et al. 2015, https://github.com/salaniz/pycocoevalcap",
+    shown=(),
 )
 KEYS = ("bleu1_coco", "bleu2_coco", "bleu3_coco", "bleu4_coco")
 ORDERS = 4

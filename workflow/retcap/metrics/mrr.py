@@ -25,6 +25,7 @@ CARD = MetricCard(
     low=0.0,
     high=1.0,
     source="Voorhees 1999, The TREC-8 Question Answering Track Report, section 4",
+    shown=(),
 )
 
 

@@ -29,6 +29,7 @@ CARD = MetricCard(
     low=0.0,
     high=1.0,
     source="Järvelin & Kekäläinen 2002, Cumulated gain-based evaluation of IR techniques, section 2",
+    shown=(),
 )
 
 

@@ -29,6 +29,7 @@ CARD = MetricCard(
     low=0.0,
     high=1.0,
     source="Lin et al. 2024 (arXiv 2402.08327), section 4; aimagelab/ReT inference.py",
+    shown=(),
 )
 
 

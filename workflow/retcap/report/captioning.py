@@ -23,7 +23,7 @@ Rows = Mapping[str, Mapping[str, Any]]  # item id -> row of a captions table
 def section(inputs: CaptioningInputs) -> dict[str, Any]:
     """Values for `captioning.html`."""
     summary = read_json(inputs.summary)
-    systems = scores.read_systems(summary, inputs.summary)
+    systems = scores.read_systems(summary, inputs.summary, inputs.generated)
     done = [system.name for system in systems if not system.failed]
     models = [system.name for system in scores.by_headline([s for s in systems if not s.baseline])]
     captions = {name: _captions(inputs.captions[name]) for name in done if name in inputs.captions}
@@ -35,7 +35,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
     return {
         "systems": systems,
         "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
-        "scores": scores.score_table(systems, list(scores.METRICS)),
+        "scores": scores.score_table(systems, scores.shown_keys(systems)),
         "others": scores.score_table(systems, scores.other_keys(systems)),
         "plots": dot_plots(systems),
         "sight": comparisons.sight_table(systems, tables),
@@ -48,6 +48,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "queries": query_table(items, headline, models),
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
+        "generated": inputs.generated,
         "coverage": [] if inputs.coverage is None else facts(_named(summary) | read_json(inputs.coverage)),
         "training": [line for system in systems for line in facts(system.record.get("training") or {})],
         "quarantine": [] if inputs.quarantine is None else by_reason(read_jsonl(inputs.quarantine)),
@@ -62,7 +63,7 @@ def dot_plots(systems: Sequence[System]) -> list[Any]:
     order = [*scores.by_headline([s for s in systems if not s.baseline])]
     order += scores.by_headline([s for s in systems if s.baseline])
     drawn = []
-    for key in scores.METRICS:
+    for key in scores.HEADLINES:
         dots = []
         for system in order:
             value, detail = system.value(key), system.detail(key)

@@ -16,7 +16,7 @@ import pandas as pd
 from retcap import stats
 from retcap.captioning.item_tables import HELD_OUT, table_and_statistic
 from retcap.report import wording
-from retcap.report.scores import BASELINES, HEADLINE, METRICS, System, by_headline, title
+from retcap.report.scores import BASELINES, HEADLINE, HEADLINES, System, by_headline, title
 
 DRAWS = 1000  # enough for the signs of differences of this size (Efron & Tibshirani 1993, section 13.3)
 ROUNDS = 10_000  # of the randomisation test: the smallest p is 1/10,001
@@ -53,7 +53,7 @@ def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], s
     """Each model against every baseline, per metric; None without models or baselines. The human one stands apart."""
     models, against = _finished(systems)
     against = [baseline for baseline in against if not baseline.stands_apart]
-    keys = [key for key in METRICS if any(b.value(key) is not None for b in against)]
+    keys = [key for key in HEADLINES if any(b.value(key) is not None for b in against)]
     if not models or not keys:
         return None
     compare = _comparer(tables, seed)
@@ -61,7 +61,11 @@ def sight_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], s
         baseline.name: {model.name: {key: compare(model, baseline, key) for key in keys} for model in models}
         for baseline in against
     }
-    return {"metrics": [title(key) for key in keys], "blocks": blocks, "explanations": BASELINES}
+    return {
+        "metrics": [title(key) for key in keys],
+        "blocks": blocks,
+        "explanations": {one.name: one.explanation for one in against},
+    }
 
 
 def human_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Any] | None:
@@ -73,7 +77,7 @@ def human_table(systems: Sequence[System], tables: Mapping[str, pd.DataFrame], s
     human = next((system for system in baselines if system.stands_apart), None)
     if human is None:
         return None
-    keys, compare = [key for key in METRICS if human.held_out(key) is not None], _comparer(tables, seed)
+    keys, compare = [key for key in HEADLINES if human.held_out(key) is not None], _comparer(tables, seed)
     models.sort(key=lambda system: -(system.held_out(HEADLINE) or 0.0))
 
     def cells(system: System) -> list[dict[str, Any]]:

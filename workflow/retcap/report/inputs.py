@@ -31,6 +31,7 @@ class CaptioningInputs:
     quarantine: Path | None = None  # quarantine.jsonl
     max_new_tokens: int | None = None  # token cap of the run, to count the captions that ran into it
     examples: int = 9  # panoramas shown, shared out over good, middle, bad and disagreement
+    generated: bool = False  # the pipeline draws the panoramas and writes the captions itself
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retcap.metric_titles import HEADLINES, short_keys, title
 from retcap.report import wording
 from retcap.report.inputs import require
 
-METRICS = {"bleu4": "BLEU-4", "meteor": "METEOR", "rougeL": "ROUGE-L", "cider": "CIDEr", "spice": "SPICE"}
 HEADLINE = "cider"  # the metric that ranks sight above no sight; BLEU-4 and ROUGE-L do not on multi-reference data
 BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
@@ -16,6 +16,7 @@ BASELINES = {
     "random": "a random training caption, same query",
     "human": "each reference of a pair in turn, scored against the others",
 }
+GENERATED = "one generated reference, scored against the others; no person wrote it"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class System:
     name: str
     record: Mapping[str, Any]
     baseline: bool
+    generated: bool = False  # the row `human` of captions that no person wrote
 
     @property
     def failed(self) -> bool:
@@ -48,7 +50,7 @@ class System:
     @property
     def explanation(self) -> str:
         if self.baseline:
-            return BASELINES.get(self.name, "baseline")
+            return GENERATED if self.generated else BASELINES.get(self.name, "baseline")
         return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
 
     @property
@@ -94,22 +96,28 @@ class Notes:
         return [(_letter(index), reason) for index, reason in enumerate(self.reasons)]
 
 
-def read_systems(summary: Mapping[str, Any], path: Path) -> list[System]:
-    """Models in the order of the config, then baselines."""
+def read_systems(summary: Mapping[str, Any], path: Path, generated: bool = False) -> list[System]:
+    """Models in the order of the config, then baselines. `generated`: the references are the pipeline's own."""
     groups = [(require(summary, "models", path), False), (summary.get("baselines") or [], True)]
     return [
-        System(require(record, "model_name", path), record, baseline) for group, baseline in groups for record in group
+        System(name := require(record, "model_name", path), record, baseline, generated and name == "human")
+        for group, baseline in groups
+        for record in group
     ]
 
 
+def shown_keys(systems: Sequence[System]) -> list[str]:
+    """Metrics of the first table: the five of the field, and those of one's own that were computed."""
+    return [*HEADLINES, *(key for key in short_keys() if key not in HEADLINES and key in _computed(systems))]
+
+
 def other_keys(systems: Sequence[System]) -> list[str]:
-    """Metrics that were computed beside the five headline ones."""
-    found = [key for system in systems for part in ("metrics", "details") for key in (system.record.get(part) or {})]
-    return sorted(set(found) - set(METRICS))
+    """Metrics that were computed beside those of the first table."""
+    return sorted(_computed(systems) - set(shown_keys(systems)))
 
 
-def title(metric: str) -> str:
-    return METRICS.get(metric, metric.replace("_", " "))
+def _computed(systems: Sequence[System]) -> set[str]:
+    return {key for system in systems for part in ("metrics", "details") for key in (system.record.get(part) or {})}
 
 
 def by_headline(systems: Sequence[System]) -> list[System]:
@@ -125,8 +133,7 @@ def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any
     """
     systems, notes = [system for system in systems if not system.stands_apart], Notes()
     models = by_headline([system for system in systems if not system.baseline])
-    known = {key: [value for m in models if (value := m.value(key)) is not None] for key in keys}
-    best = {key: max(known[key], default=None) for key in keys}
+    best = {key: _best(models, key) for key in keys}
     baselines = by_headline([system for system in systems if system.baseline])
 
     def row(system: System) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any
 
 def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
     """Scores of the raw text beside the scores of the cleaned text; None when no raw score was recorded."""
-    keys = list(METRICS)
+    keys = list(HEADLINES)
     rows = []
     for system in [s for s in systems if not s.failed and s.record.get("raw_metrics")]:
         raw = [system.record["raw_metrics"].get(key) for key in keys]
@@ -163,7 +170,7 @@ def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
 def signatures(systems: Sequence[System]) -> list[dict[str, Any]]:
     """Signature and unit of every metric; where systems differ, each variant with the systems that have it."""
     rows = []
-    for key in [*METRICS, *other_keys(systems)]:
+    for key in [*shown_keys(systems), *other_keys(systems)]:
         variants: dict[tuple[str, str], list[str]] = {}
         for system in systems:
             detail = system.detail(key)
@@ -182,6 +189,13 @@ def _score(system: System, key: str, notes: Notes, best: float | int | None) -> 
         return Cell(None, "not computed", note=mark)
     span = wording.interval(detail.get("ci_low"), detail.get("ci_high"))
     return Cell(value, wording.number(value), span, best=best is not None and value == best)
+
+
+def _best(models: Sequence[System], key: str) -> float | int | None:
+    """The highest value, or the lowest of a metric that says that lower is better."""
+    known = [(value, model) for model in models if (value := model.value(key)) is not None]
+    lower = any(model.detail(key).get("higher_is_better") is False for _, model in known)
+    return (min if lower else max)((value for value, _ in known), default=None)
 
 
 def _letter(index: int) -> str:

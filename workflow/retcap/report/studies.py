@@ -23,6 +23,7 @@ def captioning(found: Any, params: Any, failed: Mapping[str, Any]) -> Captioning
         quarantine=Path(found.quarantine),
         max_new_tokens=params.max_new_tokens,
         examples=params.examples,
+        generated=params.generated_captions,
     )
 
 

@@ -1,7 +1,7 @@
 """The study's one table: every system on every data set, paired differences, published rows, parameter counts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,44 +101,3 @@ def published_rows(datasets: Sequence[str]) -> pd.DataFrame:
 def write(path: Path, content: Any) -> None:
     """JSON, NaN refused."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def banner(
-    results: Sequence[Mapping[str, Any]],
-    metric: str,
-    failed: Mapping[Place, str] | None = None,
-    spreads: Sequence[Mapping[str, Any]] = (),
-) -> str:
-    """The study in a few lines for the terminal: one per system, the metric on every data set in percent.
-
-    `failed`: (system, data set) -> reason, for those without a result. Retrievers that were trained several times get a
-    line more: mean and standard deviation of their trainings.
-    """
-    failed = failed or {}
-    datasets = list(dict.fromkeys([*(result["dataset"] for result in results), *(dataset for _, dataset in failed)]))
-    values = {
-        (one["system"], one["dataset"]): one["metrics"][metric]["value"] for one in results if metric in one["metrics"]
-    }
-    systems = list(dict.fromkeys([*(result["system"] for result in results), *(system for system, _ in failed)]))
-    width = max(map(len, systems))
-    lines = ["=" * 60, f"Retrieval study, {metric} in percent", "=" * 60]
-    lines.append(" " * width + "  " + "  ".join(f"{name:>14}" for name in datasets))
-    for system in systems:
-        cells = [values.get((system, dataset)) for dataset in datasets]
-        shown = [f"{'–' if cell is None else f'{100 * cell:.1f}':>14}" for cell in cells]
-        lines.append(f"{system:<{width}}  " + "  ".join(shown))
-    lines += _means(spreads, metric, datasets, width)
-    reasons = {reason: [place for place, one in failed.items() if one == reason] for reason in failed.values()}
-    for reason, places in reasons.items():
-        lines.append(f"✗ {', '.join(dict.fromkeys(system for system, _ in places))}  failed: {reason}")
-    return "\n".join(lines)
-
-
-def _means(spreads: Sequence[Mapping[str, Any]], metric: str, datasets: Sequence[str], width: int) -> Iterator[str]:
-    several = [one for one in spreads if one["metric"] == metric and one["trainings"] > 1]
-    for retriever in dict.fromkeys(one["retriever"] for one in several):
-        own = {one["dataset"]: one for one in several if one["retriever"] == retriever}
-        shown = {name: f"{100 * one['mean']:.1f} ± {100 * one['standard_deviation']:.1f}" for name, one in own.items()}
-        cells = [f"{shown.get(name, '–'):>14}" for name in datasets]
-        count = max(one["trainings"] for one in own.values())
-        yield f"{'mean':<{width}}  " + "  ".join(cells) + f"  ({count} trainings of {retriever})"

@@ -1,12 +1,14 @@
 """What a person sees of a training run while it goes on: a line of progress now and then, and every evaluation."""
 
-import sys
+import logging
 from collections.abc import Mapping
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from retcap import messages
 from retcap.progress import meter
 
+log = logging.getLogger(__name__)
 SHAPES_RESULTS = False  # see retcap.digest
 
 
@@ -49,4 +51,5 @@ class Narration(TrainerCallback):
 
     def _say(self, text: str) -> None:
         if self.speaks:
-            print(text, file=sys.stderr, flush=True)
+            log.info("%s", text)
+            messages.tell("note", text)
