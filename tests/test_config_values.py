@@ -94,7 +94,7 @@ def test_endless_numbers_of_the_command_line_are_refused_too():
             "captioning: {tiny: {learning_rate: 1000}}",
             "tiny.learning_rate: must be at most 10: AdamW moves every weight",
         ),
-        ("retrieval: {training: {per_device_batch_size: 1}}", "a batch of one pair has no negatives"),
+        ("retrieval: {training: {per_device_batch_size: 1}}", "one pair has no negatives in its batch"),
         ("retrieval: {tiny_clip: {batch_size: 1}}", "tiny_clip.batch_size: input should be greater than or equal to 2"),
     ],
 )

@@ -376,11 +376,11 @@ def test_the_last_lines_say_what_is_missing_why_and_what_to_do():
         "results are missing: ours, blip, meteor. The rest is in report.html.",
         "  - embed_retrieval ours/oven and 1 more: MemoryError. Lower `x`. Log: logs/embed_retrieval.log",
         "  - blip: 3 of 4 pairs failed.",
-        "  - meteor of llava, blind was not computed: No Java.",
+        "  - METEOR of llava, blind was not computed: No Java.",
         "  The same command tries these again, and nothing else.",
     ]
     assert found.notes == [
-        "spice of llava was not computed: No jar.",
+        "SPICE of llava was not computed: No jar.",
         "llava: 2 of 9 pairs failed and count as zero (the first: OSError: x); the next run tries them again.",
     ]
     assert verdict.reach([], []).failures == []

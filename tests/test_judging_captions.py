@@ -88,7 +88,7 @@ def test_the_summary_counts_failed_systems_pairs_and_metrics(found: SimpleNamesp
     assert lines[0] == "Captioning: 1 of 2 models completed"
     assert lines[2].split()[0] == "llava-1.5-7b"
     assert lines[4] == "qwen2.5-vl-3b failed: killed"
-    assert f"CIDEr of llava-1.5-7b, blind was not computed: {REASON}" in lines
+    assert f"CIDEr of llava-1.5-7b, blind was not computed: {REASON}." in lines
 
 
 def test_the_recipe_over_metrics_files_holds_for_a_failed_model(found: SimpleNamespace, tmp_path: Path):

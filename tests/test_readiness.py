@@ -14,7 +14,7 @@ from retcap.retrieval.readiness import NotReady
 from retcap.retrieval.roots import Roots
 from small_world import SMALL
 
-WORLD = "results/data/m2kr_world/"
+WORLD = "<m2kr_world>/"
 LIMITS = {"train": 0.01, "valid": 0.01, "test": 0.001}
 
 

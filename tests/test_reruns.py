@@ -86,7 +86,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={tiny: {learning_rate: 2e-3}}": set(),  # the default, written as YAML reads it: as text
     "captioning={max_width_px: 1024, max_height_px: 2048}": PAIRS | TINY | {"prepare_training_captions"},  # swapped
     "captioning={batch_size: 64, max_new_tokens: 8}": MODELS,  # swapped
-    "captioning={split: '{x} <y>'}": PAIRS,
+    "captioning={split: '{x} <y>'}": PAGE | {"summarise_captioning"},
     "report={title: '{x} <y>'}": PAGE,
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
@@ -109,7 +109,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
-    ("workflow/scripts/summarise_captioning.py", "paths = [", "print()\n    paths = ["): {
+    ("workflow/scripts/summarise_captioning.py", "    paths = ", "    print()\n    paths = "): {
         "summarise_captioning",
         "report",
         "check",

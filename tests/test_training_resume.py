@@ -99,7 +99,7 @@ def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
     assert status != 0
     assert "train_retriever" in text
     assert first % STEPS_PER_EPOCH, "killed at the end of an epoch, which proves less"
-    assert not (checkout / MODEL).exists()
+    assert not (checkout / MODEL / "model.safetensors").exists()
 
     run = start(checkout)
     wait_for_checkpoint(run, checkout, after=first)

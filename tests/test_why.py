@@ -56,6 +56,19 @@ def test_one_key_of_many_is_picked_out_and_followed_up(finished: Path):
     ]
 
 
+def test_a_failure_that_was_noted_is_the_reason(finished: Path):
+    note = finished / ".snakemake/retcap-again/results/demo/caption/llava-1.5-7b.txt"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        note.write_text("failed at noon: OSError")
+        assert why(finished).splitlines()[:2] == [
+            "caption (llava-1.5-7b):",
+            "    to be tried again: failed at noon: OSError",
+        ]
+    finally:
+        note.unlink()
+
+
 def test_a_changed_module_is_named(finished: Path):
     file = finished / "workflow/retcap/metrics/cider.py"
     text = file.read_text()
@@ -70,6 +83,12 @@ def test_a_changed_module_is_named(finished: Path):
         assert "up to date" in why(finished)
     finally:
         file.write_text(text)
+
+
+def test_digests_are_told_in_words():
+    names = changes.Names({})
+    (line,) = changes.of_params({"asked": "0123456789ab", "width": 1}, {"asked": "ba9876543210", "width": 1}, names)
+    assert line == "other (image, query) pairs or pictures to caption, or another way of reading them"
 
 
 def test_a_changed_script_is_found_beside_the_package(finished: Path):

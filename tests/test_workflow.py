@@ -86,7 +86,7 @@ def test_a_download_without_a_network_fails_once_and_says_where_to_put_the_file(
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")  # a name that never has an address (RFC 2606)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    target = "results/data/m2kr/jsonl/m2kr/test/oven_test.jsonl"
+    target = "results/data/m2kr/aimagelab/ReT-M2KR/main/jsonl/m2kr/test/oven_test.jsonl"
     done = snakemake(checkout, "--cores", "1", "--configfile", "config/m2kr.yaml", "--", target)
     text = done.stdout + done.stderr
     assert done.returncode != 0

@@ -9,6 +9,11 @@ from retcap import digest
 from retcap.config.wording import shown
 from retcap.params import digest_of
 
+DIGESTS = {  # params whose values say nothing to a person, and what a change of them means
+    "asked": "other (image, query) pairs or pictures to caption, or another way of reading them",
+    "pictures": "other pictures of the caption CSV are there",
+}
+
 
 class Names:
     """What params are called in the configuration. `wildcards` of the job tell entries apart that have equal values."""
@@ -34,6 +39,9 @@ def of_params(before: Mapping[str, Any], now: Mapping[str, Any], names: Names) -
     """One line per key that changed, `learning_rate: 0.001 → 0.002`, named as in the configuration if it is there."""
     old, new = _as_json(before), _as_json(now)
     for param in sorted({*old, *new} - {"code"}):
+        if param in DIGESTS:
+            yield from [DIGESTS[param]] if old.get(param) != new.get(param) else []
+            continue
         name = names.of(param, new[param]) if param in new else param
         was, is_now = ({name: values[param]} if param in values else {} for values in (old, new))
         yield from _differences(dict(_flat(was, "")), dict(_flat(is_now, "")))

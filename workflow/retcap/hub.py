@@ -47,11 +47,16 @@ def offline(source: str | Path) -> bool:
     return not Path(source).is_dir() and unreachable() is not None
 
 
+def missing_folder(source: str | Path, key: str) -> FileNotFoundError:
+    """The error of a path to a checkpoint that is not there; `key`: of the configuration."""
+    return FileNotFoundError(f"There is no checkpoint folder at {source} (seen from {Path.cwd()}). It is {key}.")
+
+
 @contextmanager
 def checkpoint(source: str | Path, revision: str | None, key: str = BACKBONE) -> Iterator[None]:
     """Name the configuration key and the remedies in errors of weights that should come from the hub."""
     if not Path(source).is_dir() and not HUB_ID.fullmatch(str(source)):
-        raise FileNotFoundError(f"There is no checkpoint folder at {source} (seen from {Path.cwd()}). It is {key}.")
+        raise missing_folder(source, key)
     with _quiet():
         try:
             yield

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
+from retcap.arrays import mapped
+
 DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
 
 
@@ -52,7 +54,7 @@ class Vectors:
             raise FileNotFoundError(f"{folder}: shard-{missing}.npy is missing. Run the embedding rule again.")
         parts, rows, ids = [], [], []
         for file in files:
-            part, table = np.load(file, mmap_mode="r"), _read_ids(file.with_suffix(".ids.parquet"))
+            part, table = mapped(file), _read_ids(file.with_suffix(".ids.parquet"))
             numbers, names = table["row"].to_numpy(), table["id"].combine_chunks()
             _check_shard(str(file), part, numbers, names)
             if parts and part.shape[1] != parts[0].shape[1]:

@@ -89,14 +89,17 @@ def _param_changes(plan: Plan, job: Any) -> list[str]:
     if "config_hash" in now:  # what is written is the whole configuration
         written = overwriting.recorded(Path(job.output[0]))
         return list(changes.of_params(written, names.config, names)) if written else ["the configuration changed"]
+    noted = now.pop("again", None)
     code = next((text.strip("'") for text in recorded if changes.is_code(text.strip("'"))), None)
     record = _provenance(job)
     if record.get("code") != digest_of(code) or record.get("status") != "completed":
         record = {}  # of another run than the one that made the output
-    found = list(changes.of_code(code, now.get("code"), record.get("commit")))
+    found = [f"to be tried again: {noted}"] if noted and repr(noted) not in recorded else []
+    found += list(changes.of_code(code, now.get("code"), record.get("commit")))
     params = record.get("params")
     if params is None:
-        return found + list(changes.of_values(recorded, now, names))
+        told = changes.of_values(recorded, now | {"again": noted}, names)
+        return found + [line for line in told if not line.startswith("again:")]
     return found + list(changes.of_params(params, now, names))
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from retcap import hub
 from retcap.records import CaptionerCard
 
 READ_BYTES = 2**20
@@ -41,7 +42,7 @@ def identify(source: str | Path | None, revision: str | None, card: CaptionerCar
     if source is not None and Path(source).is_dir():
         return Weights(str(source), sha256=content_sha256(source))
     if source is not None and Path(source).is_absolute():
-        raise FileNotFoundError(f"No checkpoint folder at {source}. Give a folder that holds config.json, or a hub id.")
+        raise hub.missing_folder(source, f"captioning.options.{card.name}.checkpoint")
     place = str(source) if source is not None else card.model_id
     # The card's revision says nothing about another repository.
     return Weights(place, revision or (card.revision if place == card.model_id else "main"))

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
+from retcap.arrays import mapped
 from retcap.images import read_paths
 
 log = logging.getLogger(__name__)
@@ -225,10 +226,3 @@ class TokenTable:
 
 def _starts(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-
-
-def mapped(file: Path, dtype: Any = None) -> np.ndarray:
-    """A memory-mapped .npy file, or raw one with its `dtype`; as a plain array, whose slices cost far less time."""
-    if dtype is None:
-        return np.asarray(np.load(file, mmap_mode="r"))
-    return np.asarray(np.memmap(file, dtype, mode="r")) if file.stat().st_size else np.empty(0, dtype)
