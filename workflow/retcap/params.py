@@ -1,7 +1,8 @@
 """Makes params count by name. Snakemake compares the values of a rule's params with the last as a set without names:
 two that swap their values, such as a width of 1024 and a height of 2048, would run nothing again.
 
-So the param `code`, which every rule has, becomes `<digest of the code>-<digest of all other params by name>`.
+So the param `code`, which every rule has, becomes `<digest of the code>-<digest of all other params by name>`. A note
+to try again (`again`) is no setting: what a job had finished before it failed is found again under the same code.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ def sealed(named: Mapping[str, Any]) -> Callable[[Any], str]:
     """
 
     def code(wildcards: Any) -> str:
-        values = {name: _value(value, wildcards) for name, value in named.items()}
+        values = {name: _value(value, wildcards) for name, value in named.items() if name != "again"}
         text = json.dumps({**values, "code": None}, sort_keys=True, default=str)
         return f"{values['code']}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 

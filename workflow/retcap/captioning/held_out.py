@@ -74,21 +74,23 @@ def expand(pairs: Pairs, held: Places, *, human: bool) -> Pairs:
 def fold(found: Mapping[str, Result], module: ModuleType, draws: int) -> dict[str, Result]:
     """Results over the draws of all pairs as results over pairs.
 
-    items becomes [pairs, draws], statistics [pairs, draws, S]; the value is the mean of the draws' corpus values.
+    items becomes [pairs, draws], statistics [pairs, draws, S]; the value is the mean of the draws' corpus values. One
+    that has neither keeps its value over all draws.
     """
     folded = {}
     for key, result in found.items():
         folded[key] = replace(result, n=result.n // draws, signature=f"{result.signature}|refs:held-out,draws:{draws}")
-        if result.items is None or result.value is None:
+        if result.value is None:
             folded[key] = replace(folded[key], items=None, statistics=None)
             continue
-        items = result.items.reshape(-1, draws)
-        if result.statistics is None:
-            folded[key] = replace(folded[key], value=float(items.mean()), items=items)
-            continue
-        sums = result.statistics.reshape(len(items), draws, -1)
-        value = mean_over_draws(key, module, draws)(sums.sum(axis=0).ravel())
-        folded[key] = replace(folded[key], value=float(value), items=items, statistics=sums)
+        items = None if result.items is None else result.items.reshape(-1, draws)
+        folded[key] = replace(folded[key], items=items)
+        if result.statistics is not None:
+            sums = result.statistics.reshape(-1, draws, result.statistics[0].size)
+            value = mean_over_draws(key, module, draws)(sums.sum(axis=0).ravel())
+            folded[key] = replace(folded[key], value=float(value), statistics=sums)
+        elif items is not None:
+            folded[key] = replace(folded[key], value=float(items.mean()))
     return folded
 
 

@@ -5,6 +5,7 @@ item_id, image, status      one row per judged pair
 <key>_statistics            their sum over items determines the corpus value; only where it is no mean of items
 <key>_held_out, <key>_held_out_statistics
                             the same per draw of the held-out reference, flat; null where a pair has but one
+draws_held_out              number of those draws
 """
 
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95  # of the intervals
 HELD_OUT = "_held_out"
+DRAWS_HELD_OUT = "draws_held_out"
 STATISTICS = "_statistics"
 
 
@@ -33,7 +35,7 @@ def item_table(scores: "Scores") -> pd.DataFrame:
     table = pd.DataFrame(columns)
     if scores.held_out is None:
         return table
-    own = {"item_id": list(dict.fromkeys(scores.held_out.pairs.item_ids))}
+    own = {"item_id": list(dict.fromkeys(scores.held_out.pairs.item_ids)), DRAWS_HELD_OUT: scores.held_out.draws}
     return table.merge(pd.DataFrame(own | _columns(scores.held_out.results, HELD_OUT)), how="left", on="item_id")
 
 
@@ -52,6 +54,11 @@ def _columns(results: "dict[str, Result]", mark: str) -> dict[str, object]:
     return columns
 
 
+def values_column(frame: pd.DataFrame, key: str) -> str | None:
+    """The column that a key's values are resampled from: those of the items, or what they add up to."""
+    return next((column for column in (key, f"{key}{STATISTICS}") if column in frame), None)
+
+
 def bootstrap(
     scores: "Scores", *, rng: np.random.Generator, draws: int = 1000, held_out: bool = False
 ) -> dict[str, stats.Interval]:
@@ -66,7 +73,7 @@ def bootstrap(
     weights = stats.draw_weights(count, draws, rng)
     intervals = {}
     for key, result in found.results.items():
-        if result.value is not None:
+        if result.value is not None and (result.items is not None or result.statistics is not None):
             table, statistic = table_and_statistic(frame, key, found.plugin_of[key], held_out=held_out)
             intervals[key] = stats.bootstrap(table, codes, weights, statistic, LEVEL)
     return intervals
@@ -82,11 +89,11 @@ def table_and_statistic(
     values without the held-out reference; all rows must have them.
     """
     column = f"{key}{HELD_OUT}" if held_out else key
-    values = np.array(frame[column].tolist(), dtype=np.float64)
     if f"{column}{STATISTICS}" not in frame:
+        values = np.array(frame[column].tolist(), dtype=np.float64)
         return stats.mean_table(values.mean(axis=1) if held_out else values), stats.mean
     table = np.array(frame[f"{column}{STATISTICS}"].tolist(), dtype=np.float64)
     module = plugins.load("metrics", metric)
     if held_out:
-        return table, mean_over_draws(key, module, values.shape[1])
+        return table, mean_over_draws(key, module, int(frame[DRAWS_HELD_OUT].iloc[0]))
     return table, partial(module.from_statistics, key)

@@ -11,6 +11,7 @@ from retcap.captioning import files, outcome
 from retcap.captioning.resume import Finished, Item, content_ids
 from retcap.captioning.weights import Weights, files_sha256, identify, is_pinned
 from retcap.images import ImagePack
+from retcap.params import digest_of
 from retcap.progress import meter
 
 
@@ -129,4 +130,5 @@ def _settings(study: Study, weights: Weights, device: str) -> dict[str, Any]:
     params = ("captioner", "trust_remote_code", "prompt", "image_policy", "batch_size", "max_new_tokens", "code")
     versions = {name: version for name, version in provenance.versions().items() if name in ("torch", "transformers")}
     own = {name: getattr(study, name) for name in params}
+    own["code"] = digest_of(study.code)  # not what there is to caption, which the rest of the param covers
     return own | asdict(weights) | {"files": files_sha256(weights), "device": device, "versions": versions}

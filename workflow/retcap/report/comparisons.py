@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from retcap import stats
-from retcap.captioning.item_tables import HELD_OUT, table_and_statistic
+from retcap.captioning.item_tables import HELD_OUT, table_and_statistic, values_column
 from retcap.report import wording
 from retcap.report.scores import BASELINES, HEADLINE, HEADLINES, System, by_headline, title
 
@@ -158,10 +158,11 @@ def _paired(
     if first.name not in tables or second.name not in tables:
         return None
     one, other = (tables[system.name].set_index("item_id", drop=False) for system in (first, second))
-    if f"{key}{mark}" not in one or f"{key}{mark}" not in other or "image" not in one:
+    column = values_column(one, f"{key}{mark}")
+    if column is None or column not in other or "image" not in one:
         return None
     if mark:  # a pair with a single reference has no such values
-        one, other = (table[table[f"{key}{mark}"].notna()] for table in (one, other))
+        one, other = (table[table[column].notna()] for table in (one, other))
     common = one.index.intersection(other.index, sort=True)
     plugin, held_out = first.detail(key).get("metric") or "", bool(mark)
     a, statistic = table_and_statistic(one.loc[common], key, plugin, held_out=held_out)
