@@ -3,6 +3,6 @@
 
 def pytest_sessionstart() -> None:
     """Called before workers start; they and all processes of the tests inherit it."""
-    from retcap import bytecode
+    from retcap.jobs import bytecode
 
     bytecode.keep_for_jobs()

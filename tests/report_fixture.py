@@ -9,8 +9,8 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from report_fixture_retrieval import retrieval, write_json, write_parquet
-from retcap import images
-from retcap.pixels import Resize
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
 from retcap.report import CaptioningInputs, ReportInputs
 
 ATTACK = "<script>alert(1)</script>"

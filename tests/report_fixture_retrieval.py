@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from retcap import images
-from retcap.pixels import Resize
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
 from retcap.report import RetrievalInputs
 
 LEVELS = {"random": 0.004, "zero-shot": 0.06, "untrained": 0.02, "trained": 1.0}  # share of the trained R@5

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from retcap import images, pixels
-from retcap.retriever.training import TrainingJob
+from retcap.contrastive.training import TrainingJob
+from retcap.pictures import images, pixels
 
 SIDE = 16
 WORDS = ["a", "ab", "b", "d", "disc", "e", "i", "k", "l", "ring", "square", "u"]

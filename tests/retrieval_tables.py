@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.answers import parse_answers
-from retcap.retrieval.dialects import answer_patterns, gold_keys, passage_key, plain_pseudo_recall, plain_recall
-from retcap.retrieval.normalise import normalise
+from retcap.retrieval.judging.answers import parse_answers
+from retcap.retrieval.judging.dialects import answer_patterns, gold_keys, passage_key, plain_pseudo_recall, plain_recall
+from retcap.retrieval.m2kr.normalise import normalise
 from retcap.retrieval.scoring import score_hits
 
 ABOUT = {"system": "test", "dataset": "okvqa_mm", "revision": "main", "checkpoint": None}

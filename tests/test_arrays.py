@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retcap.arrays import mapped
+from retcap.files.arrays import mapped
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, 200])

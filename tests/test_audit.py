@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import images, plugins
+from retcap import plugins
 from retcap.config.retrieval import Retrieval
-from retcap.pixels import Resize
-from retcap.retrieval import perceptual
-from retcap.retrieval.audit import FAIL_ON, PAIR_CHECKS, Leak, audit, check
-from retcap.retrieval.holdout import gold_slices, hold_out, sample
-from retcap.retrieval.normalise import normalise
-from retcap.retrieval.perceptual import NO_HASH, nearest, phash_picture
+from retcap.pictures import images, perceptual
+from retcap.pictures.perceptual import NO_HASH, nearest, phash_picture
+from retcap.pictures.pixels import Resize
+from retcap.retrieval.m2kr.normalise import normalise
+from retcap.retrieval.splits.audit import FAIL_ON, PAIR_CHECKS, Leak, audit, check
+from retcap.retrieval.splits.holdout import gold_slices, hold_out, sample
 
 
 def line(number: int, positives: list[str], image: str | None = None, question: str = "what?", name=None) -> dict:

@@ -8,7 +8,7 @@ import torch
 
 from clip_conversion import hf_to_open_clip
 from retcap import plugins
-from retcap.backbones._tower import ImageInput, count_parameters
+from retcap.clip.tower import ImageInput, count_parameters
 from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
 
 B = 3
@@ -317,8 +317,8 @@ def test_named_model_with_the_other_activation_is_refused():
 
 
 def test_timm_tower_is_refused():
-    from retcap.backbones import _open_clip_towers
-    from retcap.backbones._tower import UnsupportedBackbone
+    from retcap.clip import open_clip_towers as _open_clip_towers
+    from retcap.clip.tower import UnsupportedBackbone
 
     with pytest.raises(UnsupportedBackbone, match="Linear gives no hidden states"):
         _open_clip_towers.vision_tower(torch.nn.Linear(2, 2))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retcap.captioning import baselines, files
+from retcap.captions import baselines, files
 
 COLUMNS = ["item_id", "image", "image_key", "query", "references"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retcap import bytecode
+from retcap.jobs import bytecode
 from toy_workflow import ROOT, Toys
 
 
@@ -71,7 +71,7 @@ def test_the_jobs_of_a_run_use_it(tmp_path: Path):
     toys = Toys(tmp_path).make(before="import large", first="pass")
     file = toys.folder / "Snakefile"
     file.write_text(
-        "from retcap import bytecode\nbytecode.LARGEST = 'large'\nbytecode.keep_for_jobs()\n" + file.read_text()
+        "from retcap.jobs import bytecode\nbytecode.LARGEST = 'large'\nbytecode.keep_for_jobs()\n" + file.read_text()
     )
     path = os.pathsep.join([str(ROOT / "workflow"), str(tmp_path / "packages")])
     done = toys.run(PYTHONDONTWRITEBYTECODE="1", PYTHONPYCACHEPREFIX="", PYTHONPATH=path)

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from retcap import plugins
-from retcap.captioning import files, frequencies, prepare
-from retcap.captioning.context import Context
+from retcap.captions import files, frequencies, prepare
+from retcap.captions.context import Context
 from workflow_script import run_script
 
 CSV = """url,query,annotation

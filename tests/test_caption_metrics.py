@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retcap import plugins
-from retcap.captioning import frequencies, item_tables, java, ngram_counts, pairs, ptb, scoring
-from retcap.captioning.context import Context, Result
+from retcap.captions import frequencies, item_tables, java, ngram_counts, pairs, ptb, scoring
+from retcap.captions.context import Context, Result
 
 WORDS = st.sampled_from(["a", "red", "blue", "bus", "cat", "on", "the", "road", "mat"])
 SENTENCE = st.lists(WORDS, min_size=1, max_size=9).map(" ".join)

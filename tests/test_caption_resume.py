@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import tiny_captioners
-from retcap import jsonl
 from retcap.captioning import generate
 from retcap.captioning.resume import Finished, content_ids
+from retcap.files import jsonl
 
 pytest_plugins = ["tiny_captioners"]
 
@@ -103,7 +103,7 @@ KILLED = """
 import sys, time
 import torch
 import tiny_captioners
-from retcap import jsonl
+from retcap.files import jsonl
 from retcap.captioning import generate
 from retcap.captioning.resume import Finished
 torch.set_num_threads(1)

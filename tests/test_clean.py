@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retcap.captioning import clean as module
-from retcap.captioning import whitespace
-from retcap.captioning.clean import clean, clean_captions, clean_reference
+from retcap.captions import clean as module
+from retcap.captions import whitespace
+from retcap.captions.clean import clean, clean_captions, clean_reference
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from retcap import closing, metric_titles, plugins
+from retcap import metric_titles, plugins
 from retcap.retrieval.comparison import published_rows
+from retcap.terminal import closing
 
 CONFIG = {
     "experiment": "toy",

@@ -11,7 +11,7 @@ import yaml
 from retcap.config import Config, checks, resolve
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
-from retcap.retrieval import audit
+from retcap.retrieval.splits import audit
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.layers import STRATEGIES
 

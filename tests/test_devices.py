@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from retcap import devices
+from retcap.jobs import devices
 
 HOLD = (
-    "import json, os, sys, time\nfrom retcap import devices\n"
+    "import json, os, sys, time\nfrom retcap.jobs import devices\n"
     "with devices.lease(int(sys.argv[1]), poll_s=0.02) as held:\n"
     "    begin = time.monotonic()\n    time.sleep(float(sys.argv[2]))\n"
     "    print(json.dumps([held, os.environ['CUDA_VISIBLE_DEVICES'], begin, time.monotonic()]), flush=True)"

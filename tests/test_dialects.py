@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retrieval_tables as world
-from retcap.retrieval import numerals
-from retcap.retrieval.dialects import (
+from retcap.retrieval.judging import numerals
+from retcap.retrieval.judging.dialects import (
     DIALECTS,
     DialectError,
     Patterns,
@@ -18,7 +18,7 @@ from retcap.retrieval.dialects import (
     plain_recall,
     query_text,
 )
-from retcap.retrieval.matching import find
+from retcap.retrieval.judging.matching import find
 
 ORIGINALS = ("ret", "flmr")
 
@@ -394,7 +394,7 @@ def test_whole_words_have_no_word_character_beside_them(patterns, texts):
 
 
 def test_a_finder_remembers_what_it_found(monkeypatch):
-    from retcap.retrieval import matching
+    from retcap.retrieval.judging import matching
 
     texts, searched = ["The Zoo", None, "zoological", "pond"], []
 
@@ -414,7 +414,7 @@ def test_a_finder_remembers_what_it_found(monkeypatch):
 
 
 def test_finding_across_chunks_and_pieces(monkeypatch):
-    from retcap.retrieval import matching
+    from retcap.retrieval.judging import matching
 
     monkeypatch.setattr(matching, "CHUNK", 37)
     monkeypatch.setattr(matching, "PIECE", 5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retcap import digest as module
+from retcap.reruns import digest as module
 
 SCRIPT = '"""A script."""\nfrom toy import first\n\nfirst.run()\n'
 FIRST = 'import toy.deep.second\n\n\ndef run():\n    """Run."""\n    return toy.deep.second.value()  # a comment\n'

@@ -10,8 +10,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import multiprocessing, nn
 
-from retcap.retriever import cached_gradient, gather, loss
-from retcap.retriever.cached_gradient import split
+from retcap.contrastive import cached_gradient, gather, loss
+from retcap.contrastive.cached_gradient import split
 
 ROWS, IN, H = 7, 4, 6
 SHARES = {2: [4, 3], 3: [2, 3, 2]}  # rows per rank, uneven
@@ -165,7 +165,7 @@ def test_run_under_torchrun(tmp_path, monkeypatch):
     from safetensors.torch import load_file
 
     from ret_world import job, tiny_model, write_world
-    from retcap.retriever import training
+    from retcap.contrastive import training
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)

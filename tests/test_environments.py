@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from retcap import digest
+from retcap.reruns import digest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow/retcap"

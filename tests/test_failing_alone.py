@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retcap.failures import record
+from retcap.jobs.failures import record
 from workflow_copy import copy_workflow
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def checkout(tmp_path: Path) -> Path:
     """A copy of the workflow with the tripwire in it."""
     copy_workflow(tmp_path)
     (tmp_path / "workflow/tripwire.py").write_text(TRIPWIRE)
-    job = tmp_path / "workflow/retcap/job.py"
+    job = tmp_path / "workflow/retcap/jobs/job.py"
     text = job.read_text()
     assert text.count("            yield Run(") == 1
     job.write_text(
@@ -73,7 +73,7 @@ def run(folder: Path, *options: str, **environment: str) -> subprocess.Completed
     return done
 
 
-JOB = r"^[✓✗–] \[ *\d+/\d+\] (.+?)(?:: not run, it needs what failed)? +[\d.:]+(?: s)?$"  # a line of the terminal
+JOB = r"^[✓✗–] (?:\[ *\d+/\d+\] )?(.+?)(?:: not run, it needs what failed)? +[\d.:]+(?: s)?$"  # a line of the terminal
 
 
 def started(text: str) -> list[str]:

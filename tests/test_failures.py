@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from retcap import memory
 from retcap.captioning import failed_pairs
 from retcap.config import Config
-from retcap.failures import again, alone, killed, record, verdict
-from retcap.failures.record import Failure
+from retcap.jobs import memory
+from retcap.jobs.failures import again, alone, killed, record, verdict
+from retcap.jobs.failures.record import Failure
 
 ROOT = Path(__file__).parents[1]
 RULE = "score_retrieval"  # one that may fail alone; its outputs here are a file and, pretended, a folder
@@ -28,8 +28,8 @@ HEAD = """
 import logging, os, signal, sys, time
 from pathlib import Path
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
-from retcap import job
-from retcap.failures import alone
+from retcap.jobs import job
+from retcap.jobs.failures import alone
 
 attempt = int(os.environ.get("ATTEMPT", "1"))
 alone.RULES["score_retrieval"] = alone.Alone("retrieval.bootstrap_draws", folders=("model",))

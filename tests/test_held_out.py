@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retcap import plugins
-from retcap.captioning import baselines, clean, files, held_out, item_tables, scoring
-from retcap.captioning.context import Context
-from retcap.captioning.frequencies import count_documents
+from retcap.captions import baselines, clean, files, held_out, item_tables, places, scoring
+from retcap.captions.context import Context
+from retcap.captions.frequencies import count_documents
 from retcap.report import comparisons
 from retcap.report.scores import System
 
@@ -68,7 +68,7 @@ def test_who_says_what_the_human_says_scores_as_the_human_does(draws):
     """Scored against all references, such a model met its own caption among them: BLEU 1.000, far above the human."""
     items = split(60)
     human = clean.clean_captions(baselines.human(items, seed=1, draws=draws))
-    held = held_out.of_human(human)
+    held = places.of_human(human)
     if draws > 1:  # one caption cannot follow four draws: let all draws hold out the same reference
         held = {item: [places[0]] * draws for item, places in held.items()}
         human["held_out"] = [held.get(item) for item in human["item_id"]]
@@ -85,7 +85,7 @@ def test_who_says_what_the_human_says_scores_as_the_human_does(draws):
 def test_values_are_the_means_of_their_draws():
     items, draws = split(48), 3
     human = clean.clean_captions(baselines.human(items, seed=2, draws=draws))
-    held = held_out.of_human(human)
+    held = places.of_human(human)
     model = say(items, [" ".join(WORDS[number % 9 : number % 9 + 6]) for number in range(len(items))])
     several = items[[len(references) > 1 for references in items["references"]]].reset_index(drop=True)
     idf = count_documents(items["references"])
@@ -93,12 +93,12 @@ def test_values_are_the_means_of_their_draws():
         _, record = score(items, captions, held)
         by_draw = []
         for draw in range(draws):
-            places = [held[item][draw] for item in several["item_id"]]
+            out = [held[item][draw] for item in several["item_id"]]
             rest = [
                 [text for number, text in enumerate(references) if number != place]
-                for references, place in zip(several["references"], places, strict=True)
+                for references, place in zip(several["references"], out, strict=True)
             ]
-            said = [references[place] for references, place in zip(several["references"], places, strict=True)]
+            said = [references[place] for references, place in zip(several["references"], out, strict=True)]
             if name == "model":
                 said = list(model.set_index("item_id").loc[several["item_id"], "raw"])
             alone = scoring.score_captions(several.assign(references=rest), say(several, said), METRICS, Spaces(idf))
@@ -116,7 +116,7 @@ def test_values_are_the_means_of_their_draws():
 
 def test_a_model_keeps_its_values_against_all_references():
     items = split(30)
-    held = held_out.of_human(baselines.human(items, seed=0, draws=2))
+    held = places.of_human(baselines.human(items, seed=0, draws=2))
     model = say(items, ["a red bus on the road"] * len(items))
     (_, alone), (scores, beside) = score(items, model, None), score(items, model, held)
     assert alone["held_out"] is None
@@ -132,7 +132,7 @@ def test_a_model_keeps_its_values_against_all_references():
 def test_the_item_table_survives_its_file(tmp_path):
     items = split(30)
     human = clean.clean_captions(baselines.human(items, seed=0, draws=2))
-    held = held_out.of_human(human)
+    held = places.of_human(human)
     for number, captions in enumerate((human, say(items, ["a red bus"] * 30))):
         table = item_tables.item_table(score(items, captions, held)[0])
         table.to_parquet(tmp_path / f"{number}.parquet")
@@ -153,7 +153,7 @@ def test_the_item_table_survives_its_file(tmp_path):
 def test_the_human_captions_are_never_scored_against_themselves():
     items = split(30)
     human = clean.clean_captions(baselines.human(items, seed=0, draws=2))
-    scores, record = score(items, human, held_out.of_human(human))
+    scores, record = score(items, human, places.of_human(human))
     assert not any(text in references for text, references in _judged(scores.held_out.pairs))
     assert "cider" not in item_tables.item_table(scores)
     assert record["counts"] == {"ok": 25, "failed": 0, "empty": 0, "cleaned_to_empty": 0, "excluded": 5}
@@ -166,10 +166,10 @@ def _judged(pairs):
 def test_without_a_second_reference_there_is_no_human_row_and_a_reason():
     items = split(6).assign(references=[["a red bus"]] * 6)
     human = clean.clean_captions(baselines.human(items, seed=0, draws=2))
-    _, record = score(items, human, held_out.of_human(human))
+    _, record = score(items, human, places.of_human(human))
     assert record["metrics"] == dict.fromkeys(scoring.PROMISED)
     assert record["details"]["cider"]["reason"] == "There is no pair with a reference."
-    _, model = score(items, say(items, ["a bus"] * 6), held_out.of_human(human))
+    _, model = score(items, say(items, ["a bus"] * 6), places.of_human(human))
     assert model["held_out"] is None
 
 
@@ -177,7 +177,7 @@ def test_blind_stands_in_the_table_with_its_interval():
     items = split(60)
     human = clean.clean_captions(baselines.human(items, seed=1, draws=3))
     systems = {"human": human, "blind": say(items, ["a red bus on the road"] * 60), "model": say(items, ["a cat"] * 60)}
-    table = compared(items, systems, held_out.of_human(human))
+    table = compared(items, systems, places.of_human(human))
     assert [row["system"].name for row in table["rows"]] == ["human", "model", "blind"]
     assert (table["draws"], table["pairs"], table["alone"]) == (3, 50, 10)
     blind = table["rows"][2]["cells"]["cider"]["difference"]
@@ -189,9 +189,9 @@ def test_blind_stands_in_the_table_with_its_interval():
 
 @given(st.integers(0, 99), st.text(max_size=5), st.integers(2, 9), st.integers(1, 20))
 def test_draws_use_every_reference_alike(seed, item, count, draws):
-    places = held_out.places(seed, item, count, draws)
-    times = [places.count(place) for place in range(count)]
-    assert len(places) == draws == sum(times)
+    found = places.places(seed, item, count, draws)
+    times = [found.count(place) for place in range(count)]
+    assert len(found) == draws == sum(times)
     assert max(times) - min(times) <= 1
 
 
@@ -215,8 +215,8 @@ def test_captions_name_their_draws_through_the_files(tmp_path):
     human = baselines.human(split(9), seed=0, draws=3)
     files.write_captions(tmp_path / "human.parquet", clean.clean_captions(human))
     back = files.read_captions(tmp_path / "human.parquet")
-    assert held_out.of_human(back) == held_out.of_human(human)
-    assert len(held_out.of_human(back)) == 7
+    assert places.of_human(back) == places.of_human(human)
+    assert len(places.of_human(back)) == 7
 
 
 def test_docstring_examples():

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from retcap import hub, plugins
+from retcap import plugins
 from retcap.captioning import model
+from retcap.jobs import hub
 from tiny_backbones import save_hf_clip, save_open_clip
 
 ROOT = Path(__file__).parents[1]

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import images, pack_journal, pixels, scratch
-from retcap.pack_journal import Journal
-from retcap.pixels import Resize
+from retcap.jobs import scratch
+from retcap.pictures import images, journal, pixels
+from retcap.pictures.journal import Journal
+from retcap.pictures.pixels import Resize
 
 FIT = Resize("fit", 2048, 1024)
 
@@ -282,7 +283,7 @@ def test_encoded_packs(tmp_path, encoding, largest_difference):
 
 
 def test_row_groups_are_flushed(tmp_path, monkeypatch):
-    monkeypatch.setattr(pack_journal, "ROW_GROUP", 2)
+    monkeypatch.setattr(journal, "ROW_GROUP", 2)
     for number in range(5):
         picture(tmp_path / f"{number}.png", seed=number)
     images.build(tmp_path / "pack", [(str(n), tmp_path / f"{n}.png") for n in range(5)], FIT)
@@ -336,9 +337,9 @@ NAMES = ("pixels.bin", "index.parquet", "paths.parquet")
 SLOW = """
 import sys, time
 from pathlib import Path
-from retcap import images, pack_journal, pixels
+from retcap.pictures import images, journal, pixels
 folder = Path(sys.argv[1])
-pack_journal.PART = 4
+journal.PART = 4
 decode = pixels.decode
 pixels.decode = lambda *arguments: time.sleep(0.02) or decode(*arguments)
 files = [(f"{n}.png", folder / f"{n}.png") for n in range(60)]
@@ -437,7 +438,7 @@ def test_a_resumed_pack_is_that_of_the_files_as_they_are_now(tmp_path, killed, c
 
 def test_two_builds_never_share_a_scratch_folder(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom retcap import scratch\n"
+        "import sys\nfrom pathlib import Path\nfrom retcap.jobs import scratch\n"
         "with scratch.locked(Path(sys.argv[1]), 'packs'):\n  print('held', flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from retcap import progress
+from retcap.terminal import progress
 from workflow_copy import copy_workflow
 
 HEAD = """
 import sys, time, logging
 from pathlib import Path
 from snakemake.iocontainers import Log, OutputFiles, Params, ResourceList, Wildcards
-from retcap import job
+from retcap.jobs import job
 
 class Snakemake:
     rule, threads, scriptdir, input = "toy", 1, ".", []
@@ -117,7 +117,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path):
     done = run(tmp_path, WRITE + "assert list(run.progress([4, 5], label='reading', unit='row')) == [4, 5]\n")
     assert done.stderr == ""  # over in no time: the log alone knows
     assert "reading: 2/2 rows, 0 s" in (tmp_path / "logs/toy/a.log").read_text()
-    slow = "from retcap import progress\nprogress.WORTH_A_LINE_S = 0\n" + WRITE
+    slow = "from retcap.terminal import progress\nprogress.WORTH_A_LINE_S = 0\n" + WRITE
     done = run(tmp_path, slow + "assert list(run.progress([4], label='reading', unit='batch')) == [4]\n")
     assert "reading: 1/1 batches, 0 s" in done.stderr
 
@@ -147,7 +147,8 @@ def test_progress_says_how_long_it_will_take(monkeypatch, capsys):
 
 
 def test_the_scratch_folder_is_named_after_params_and_inputs(tmp_path: Path):
-    body = WRITE + "print(run.scratch)\nsnakemake.params = Params(fromdict={'seed': 4})\nfrom retcap import scratch\n"
+    body = WRITE + "print(run.scratch)\nsnakemake.params = Params(fromdict={'seed': 4})\n"
+    body += "from retcap.jobs import scratch\n"
     first, second = run(tmp_path, body + "print(scratch.folder(snakemake))\n").stdout.split()
     assert first != second
     assert Path(first).parent == tmp_path / ".scratch/toy"
@@ -168,7 +169,7 @@ def test_a_plugin_that_git_does_not_know_makes_the_tree_dirty(tmp_path: Path):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
 
     def dirty() -> bool:
-        program = "from retcap import provenance; print(provenance.git_state()[1])"
+        program = "from retcap.jobs import provenance; print(provenance.git_state()[1])"
         environment = {**os.environ, "PYTHONPATH": str(tmp_path / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from retcap import jsonl
+import retcap
+from retcap.files import jsonl
 from retcap.records import Rejected
 
-PACKAGE = Path(jsonl.__file__).parent
+PACKAGE = Path(retcap.__file__).parent
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # everything that str.splitlines cuts at
 TEXTS = st.text(st.sampled_from(LINE_ENDS + 'a"\\\t\0é😀')) | st.text()
 RECORDS = st.dictionaries(TEXTS, TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.none(), max_size=3)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from retcap.captioning import files, summary
+from retcap.captioning import summary
 from retcap.captioning.banner import banner
-from retcap.captioning.judge import judge
-from retcap.failures.record import Failure
+from retcap.captions import files
+from retcap.captions.judge import judge
+from retcap.jobs.failures.record import Failure
 
 FAILED = Failure("error", "caption", {"captioner": "llava-1.5-7b"}, "OSError: no weights", "caption.log")
 REASON = "OSError: no weights (caption llava-1.5-7b)"

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from retcap import plugins
 from retcap.records import DatasetCard
-from retcap.retrieval import reader, spill
-from retcap.retrieval.answers import parse_answers
-from retcap.retrieval.lines import Query, without_instruction
-from retcap.retrieval.normalise import normalise
-from retcap.retrieval.reader import Source
-from retcap.retrieval.roots import LeavesRoot, Roots
-from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
+from retcap.retrieval.judging.answers import parse_answers
+from retcap.retrieval.m2kr import reader
+from retcap.retrieval.m2kr.lines import Query, without_instruction
+from retcap.retrieval.m2kr.normalise import normalise
+from retcap.retrieval.m2kr.reader import Source
+from retcap.retrieval.m2kr.roots import LeavesRoot, Roots
+from retcap.retrieval.m2kr.tables import PASSAGES, QUERIES, TableWriter
+from retcap.retrieval.splits import spill
 
 REAL = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 OVEN = {

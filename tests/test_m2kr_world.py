@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from retcap import plugins
-from retcap.retrieval.audit import audit
-from retcap.retrieval.normalise import normalise
-from retcap.retrieval.world.drawing import SIDE, View, draw, silhouette
-from retcap.retrieval.world.looks import COLOURS, PATTERNS, SHAPES, Look, all_looks, describe, make_entities
+from retcap.retrieval.m2kr.normalise import normalise
+from retcap.retrieval.splits.audit import audit
+from retcap.worlds.m2kr.drawing import SIDE, View, draw, silhouette
+from retcap.worlds.m2kr.looks import COLOURS, PATTERNS, SHAPES, Look, all_looks, describe, make_entities
 from small_world import SMALL
 
 world_plugin = plugins.load("datasets", "m2kr_world")

@@ -17,8 +17,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer import ptbtokenizer
 
 from retcap import plugins
-from retcap.captioning import java, ptb, scoring
-from retcap.captioning.context import Context
+from retcap.captions import java, ptb, scoring
+from retcap.captions.context import Context
 
 WORDS = st.sampled_from(["a", "red", "blue", "bus", "cat", "on", "the", "road", "mat"])
 SENTENCE = st.lists(WORDS, min_size=1, max_size=12).map(" ".join)

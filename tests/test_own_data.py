@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from retcap import plugins
-from retcap.captioning import tiny
+from retcap.worlds import tiny_captioner as tiny
 from tiny_backbones import save_open_clip
 from workflow_copy import copy_workflow
 

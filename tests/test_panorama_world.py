@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retcap.captioning import baselines, files, prepare, reading
+from retcap.captions import baselines, files, prepare, reading
 from retcap.datasets import panorama_world, quic360
 from retcap.datasets.quic360 import Row
 

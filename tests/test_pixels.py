@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retcap import images, pixels
-from retcap.allowance import Allowance
-from retcap.pixels import BadImage, Resize
+from retcap.pictures import images, pixels
+from retcap.pictures.allowance import Allowance
+from retcap.pictures.pixels import BadImage, Resize
 
 ROOT = Path(__file__).parents[1]
 FIT = Resize("fit", 2048, 1024)
@@ -140,7 +140,7 @@ def test_a_picture_whose_white_is_unknown_is_set_aside(array: np.ndarray, found:
 
 
 def test_strips_leave_no_seam(monkeypatch):
-    from retcap import depth
+    from retcap.pictures import depth
 
     noise = np.random.default_rng(0).integers(0, 65_536, (37, 23), dtype=np.uint16)
     whole, _ = pixels.decode(saved(noise, "PNG"), Resize("cover", 9, 9))
@@ -154,7 +154,7 @@ def test_strips_leave_no_seam(monkeypatch):
 MEASURE = """
 import resource, sys, warnings
 from pathlib import Path
-from retcap import pixels
+from retcap.pictures import pixels
 warnings.simplefilter("ignore")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pixels.decode(Path(sys.argv[1]).read_bytes(), pixels.Resize("fit", 2048, 1024))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from retcap.retrieval import published
-from retcap.retrieval.floors import random_hit
+from retcap.retrieval.judging.floors import random_hit
+from retcap.retrieval.m2kr import published
 
 
 def test_every_row_has_its_source_and_caveat():

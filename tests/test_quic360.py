@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import images
-from retcap.captioning import files, prepare, reading
+from retcap.captions import files, prepare, reading
 from retcap.datasets import quic360
 from retcap.datasets.quic360 import OutsideRoot, Row
+from retcap.pictures import images
 from retcap.records import Rejected
 
 REAL = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "quic360"

@@ -9,9 +9,10 @@ from PIL import Image
 
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
-from retcap.retrieval import presence, probe, readiness, study
-from retcap.retrieval.readiness import NotReady
-from retcap.retrieval.roots import Roots
+from retcap.retrieval import study
+from retcap.retrieval.m2kr import presence, probe, readiness
+from retcap.retrieval.m2kr.readiness import NotReady
+from retcap.retrieval.m2kr.roots import Roots
 from small_world import SMALL
 
 WORLD = "<m2kr_world>/"

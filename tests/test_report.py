@@ -37,7 +37,7 @@ from retcap.report import (
 from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
 from retcap.report.scores import System
-from retcap.retrieval.collapse import collapsed
+from retcap.retrieval.judging.collapse import collapsed
 from retcap.retrieval.trainings import Training
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "path", "line", "rect"}

@@ -97,15 +97,15 @@ KEYS = {  # a key=value of --config -> the rules that must run
 }
 
 EDITS = {  # (file, old text, new text) -> the rules that must run
-    ("workflow/retcap/captioning/clean.py", "CLEANER_VERSION", "# a comment\nCLEANER_VERSION"): set(),
+    ("workflow/retcap/captions/clean.py", "CLEANER_VERSION", "# a comment\nCLEANER_VERSION"): set(),
     (
         "workflow/scripts/caption.py",
         "with job.start(snakemake) as run:",
         "with job.start(\n    snakemake\n) as run:",
     ): set(),
-    ("workflow/retcap/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
-    ("workflow/retcap/failures/verdict.py", "The same command", "One and the same command"): set(),
-    ("workflow/retcap/job.py", "details: ", "see: "): set(),
+    ("workflow/retcap/terminal/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
+    ("workflow/retcap/jobs/failures/verdict.py", "The same command", "One and the same command"): set(),
+    ("workflow/retcap/jobs/job.py", "details: ", "see: "): set(),
     ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
@@ -114,11 +114,11 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "report",
         "check",
     },
-    ("workflow/retcap/captioning/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
+    ("workflow/retcap/captions/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
     | {"count_caption_ngrams"},
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
-    ("workflow/retcap/search_approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
+    ("workflow/retcap/search/approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},
 }

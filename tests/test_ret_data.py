@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from ret_world import source, tiny_model, write_rows, write_world
-from retcap.retriever import collator, data, loss, sampler, tokens
+from retcap.contrastive import loss, sampler
+from retcap.features import collator, tokens
+from retcap.retriever import data
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from ret_world import tiny_model, write_rows, write_world
-from retcap import plugins, search
-from retcap.images import ImagePack
-from retcap.retriever import embedding, encoding, tokens, zero_shot
-from retcap.shards import Vectors
+from retcap import plugins
+from retcap.features import embedding, encoding, tokens, zero_shot
+from retcap.features.vectors import Vectors
+from retcap.pictures.images import ImagePack
+from retcap.search import exact as search
 from vector_shards import write_shard
 
 SIZE = 8  # of the tiny model's vectors

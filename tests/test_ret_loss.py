@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from retcap.retriever import cached_gradient, loss
-from retcap.retriever.cached_gradient import split
+from retcap.contrastive import cached_gradient, loss
+from retcap.contrastive.cached_gradient import split
 
 B, H = 5, 7
 EXACT = {"rtol": 0, "atol": 1e-13}  # sums of up to 100 terms of size 10 or less: 100 * 10 * 2**-53 = 1.1e-13

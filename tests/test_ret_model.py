@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from retcap import plugins
-from retcap.retriever import cached_gradient
+from retcap.contrastive import cached_gradient
 from retcap.retriever import config as settings
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.model import RetrieverModel

@@ -20,13 +20,15 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
-from retcap.devices import NotEnoughDevices
-from retcap.retriever import collator, data, loss, sampler, tokens, torchrun, trainer, training
+from retcap.contrastive import loss, sampler, torchrun, trainer, training
+from retcap.contrastive.selection import Pace, should_stop
+from retcap.contrastive.settings import loader_workers, ranks_of
+from retcap.features import collator, tokens
+from retcap.jobs.devices import NotEnoughDevices
+from retcap.jobs.scratch import locked
+from retcap.retriever import data
 from retcap.retriever.model import RetrieverModel
-from retcap.retriever.selection import Pace, should_stop
-from retcap.retriever.settings import loader_workers, ranks_of
 from retcap.retriever.validation import Validation
-from retcap.scratch import locked
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,7 +79,7 @@ def test_pace_never_saves_before_a_pending_evaluation():
 
 def test_a_checkpoint_is_due_when_the_last_one_is_old(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("retcap.retriever.selection.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("retcap.contrastive.selection.time.monotonic", lambda: clock[0])
     pace, found = Pace(None, save_every=4, last_step=99, save_minutes=1), {}
     for step, now in enumerate([100, 159, 160, 161, 219, 220, 220.9, 281], start=1):
         clock[0] = now
@@ -91,8 +93,8 @@ def test_a_checkpoint_is_due_when_the_last_one_is_old(monkeypatch):
 
 def test_all_ranks_save_when_the_first_one_says_so(monkeypatch):
     said = []
-    monkeypatch.setattr("retcap.retriever.gather.ranks", lambda: 2)
-    monkeypatch.setattr("retcap.retriever.gather.from_first", lambda due: said.append(due) or True)
+    monkeypatch.setattr("retcap.contrastive.gather.ranks", lambda: 2)
+    monkeypatch.setattr("retcap.contrastive.gather.from_first", lambda due: said.append(due) or True)
     pace, saved = Pace(None, save_every=1000, last_step=1000, save_minutes=60), []
     for step in range(1, 31):
         control = pace.on_step_end(TrainingArguments(), TrainerState(global_step=step), TrainerControl())
@@ -253,7 +255,9 @@ def test_killed_process_resumes_to_the_same_bits(uninterrupted, world, initial, 
     whole, _ = uninterrupted
     one = job(world, initial, tmp_path / "scratch", **LAST, workers=1)
     (tmp_path / "job.json").write_bytes(msgspec.json.encode(one))
-    code = "import sys, torch; torch.set_num_threads(1)\nfrom retcap.retriever.training import main; main(sys.argv[1:])"
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\nfrom retcap.contrastive.training import main; main(sys.argv[1:])"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "job.json")]
     environment = {**os.environ, "PYTHONPATH": str(Path(retcap.__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -500,7 +504,7 @@ def test_the_terminal_follows_a_child_by_its_label(capfd):
 
 
 def test_progress_and_evaluations_are_told(world, initial, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("retcap.progress.WORTH_A_LINE_S", 0)
+    monkeypatch.setattr("retcap.terminal.progress.WORTH_A_LINE_S", 0)
     training.run(job(world, initial, tmp_path / "scratch", max_steps=2, label="training a"))
     said = capfd.readouterr().err
     assert "training a: 2/2 steps" in said

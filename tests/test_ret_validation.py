@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ret_world import tiny_model, write_rows, write_world
-from retcap.images import ImagePack
-from retcap.retriever import encoding, tokens
+from retcap.features import encoding, tokens
+from retcap.pictures.images import ImagePack
 from retcap.retriever.validation import Validation, ValidationFiles
 
 KS = (1, 3, 7)

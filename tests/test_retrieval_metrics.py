@@ -15,14 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retrieval_tables as world
-from retcap import plugins, stats
-from retcap.retrieval.dialects import DialectError
+from retcap import plugins
+from retcap.analysis import stats
+from retcap.features.vectors import Vectors
 from retcap.retrieval.differences import compare
-from retcap.retrieval.floors import random_hit
+from retcap.retrieval.judging.dialects import DialectError
+from retcap.retrieval.judging.floors import random_hit
+from retcap.retrieval.judging.ways import score_ways
 from retcap.retrieval.scoring import KS, cluster_keys, measures, score_hits
-from retcap.retrieval.ways import score_ways
-from retcap.search import exact_search, write_hits
-from retcap.shards import Vectors
+from retcap.search.exact import exact_search, write_hits
 
 LABELS = ("R", "PR", "PR word", "MRR", "nDCG")
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
-from retcap.failures.record import Failure
-from retcap.retrieval import comparison, pictures, study, systems
+from retcap.jobs.failures.record import Failure
+from retcap.retrieval import comparison, study, systems
+from retcap.retrieval.m2kr import pictures
 from retcap.retrieval.trainings import spread, trainings
 from retcap.retriever import pairs
 from small_world import SMALL

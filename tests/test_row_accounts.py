@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from retcap.captioning import baselines, files, prepare, reading
+from retcap.captions import baselines, files, prepare, reading
 from retcap.datasets import quic360
 from workflow_script import run_script
 
@@ -108,7 +108,7 @@ def test_a_torn_training_file_is_told_and_its_rows_are_kept(tmp_path):
     params = {"dataset": "quic360", "seed": 0, "columns": {}}
     inputs = {"pairs": "pairs.parquet", "train": "train.csv"}
     log = run_script(tmp_path, "caption_blind", inputs=inputs, outputs=outputs, params=params)
-    assert "WARNING retcap.captioning.reading: train.csv: 3 of 6 rows set aside (50.0%): 3 malformed_row; see" in log
+    assert "WARNING retcap.captions.reading: train.csv: 3 of 6 rows set aside (50.0%): 3 malformed_row; see" in log
     facts = {"csv": "train.csv", "rows": 6, "rows_used": 3, "quarantined": {"malformed_row": 3}}
     assert json.loads((tmp_path / "blind.json").read_text())["training"] == facts
     rejected = [json.loads(line) for line in (tmp_path / "blind_quarantine.jsonl").read_text().split("\n")[:-1]]

@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import images
-from retcap.pixels import Resize
-from retcap.retrieval import screening, study
-from retcap.retrieval.normalise import normalise
-from retcap.retrieval.pictures import picture_files
-from retcap.retrieval.screening import MissingImages, screen
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
+from retcap.retrieval import study
+from retcap.retrieval.m2kr.normalise import normalise
+from retcap.retrieval.m2kr.pictures import picture_files
+from retcap.retrieval.splits import screening
+from retcap.retrieval.splits.screening import MissingImages, screen
 
 QUERIES = {  # picture of every query
     "train": ["a.png", "gone.png", None, "elsewhere/x.png", "b.png", "broken.png"],

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retcap import search, search_blocks
-from retcap.search_approximate import IndexSettings, compare_indexes, overlap
-from retcap.shards import Vectors
+from retcap.features.vectors import Vectors
+from retcap.search import blocks as search_blocks
+from retcap.search import exact as search
+from retcap.search.approximate import IndexSettings, compare_indexes, overlap
 from vector_shards import write_shard
 
 QUERIES, PASSAGES, WIDTH, DEPTH = 7, 53, 12, 5

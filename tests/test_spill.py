@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retcap.retrieval import spill
+from retcap.retrieval.splits import spill
 
 INT64 = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from retcap import stats
+from retcap.analysis import stats
 
 DRAWS = 1000
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import yaml
 
-from retcap import messages, progress, text_table
+from retcap.terminal import messages, progress, text_table
 from snakemake_logger_plugin_retcap import wording
 from snakemake_logger_plugin_retcap.jobs import Job, Jobs, message_file
 from snakemake_logger_plugin_retcap.screen import Screen, Tail

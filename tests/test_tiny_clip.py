@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from retcap import plugins
-from retcap.retriever import tiny_clip
-from retcap.retriever.tiny_tokenizer import train_tokenizer
+from retcap.clip import pretraining as tiny_clip
+from retcap.clip.tokenizer import train_tokenizer
 from tiny_backbones import COLOURS, image_caption_pairs, single_objects
 
 SMALL = {"width": 4, "text_layers": 1, "vocab_size": 300, "context_length": 20}
@@ -152,8 +152,8 @@ def test_wrong_pairs_are_refused(tmp_path):
 def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path):
     """The demo's own settings on its own pictures: 384 looks (8 colours x 8 shapes x 6 patterns), chance 0.26 %."""
     from retcap.datasets import m2kr_world
-    from retcap.retrieval.world import drawing, looks
     from retcap.retriever import pairs
+    from retcap.worlds.m2kr import drawing, looks
 
     few = dict.fromkeys(m2kr_world.TRAIN_SIZES, 20)
     small = {"valid_queries": 10, "test_queries": 10, "entities": 40, "okvqa_passages": 40}

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from ret_world import job, tiny_model, write_world
 from retcap import plugins
-from retcap.retriever import training
+from retcap.contrastive import training
 from small_world import SMALL
 from workflow_copy import copy_workflow
 
@@ -141,7 +141,7 @@ def test_a_killed_torchrun_ends_and_resumes_to_the_same_weights(tmp_path: Path, 
     killed, whole = (job(world, initial, tmp_path / name, **options) for name in ("killed", "whole"))
     (tmp_path / "job.json").write_bytes(msgspec.json.encode(killed))
     code = (
-        "import sys, msgspec\nfrom pathlib import Path\nfrom retcap.retriever import training\n"
+        "import sys, msgspec\nfrom pathlib import Path\nfrom retcap.contrastive import training\n"
         "job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=training.TrainingJob)\ntraining.launch(job, 2)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import retrieval_tables as world
-from retcap.retrieval import collapse, trec
-from retcap.retrieval.collapse import collapsed
+from retcap.retrieval import trec
+from retcap.retrieval.judging import collapse
+from retcap.retrieval.judging.collapse import collapsed
 
 NAMES = ["WikiWeb_Prunus laurocerasus_1", "100 %", "a%20b", "a b", "tab\there", "\u00a0", "Ünï cödé", "Q1"]
 

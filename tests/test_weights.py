@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 import tiny_captioners
-from retcap import images, plugins, report
-from retcap.captioning import files, outcome, study, weights
-from retcap.pixels import Resize
+from retcap import plugins, report
+from retcap.captioning import outcome, study, weights
+from retcap.captions import files
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
 from retcap.report import CaptioningInputs, ReportInputs
 from retcap.report.inputs import read_json
 from test_report import Page

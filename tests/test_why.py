@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retcap import changes, digest
+from retcap.reruns import changes, digest
 from workflow_copy import finished_copy, snakemake, stand_in
 
 LLAVA = "captioning={options: {llava-1.5-7b: {batch_size: 3}}}"

@@ -82,8 +82,8 @@ def meta_backbone(name: str):
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from retcap.backbones._hf_towers import towers
-    from retcap.backbones._tower import Backbone, ImageInput, Tokenizer
+    from retcap.clip.hf_towers import towers
+    from retcap.clip.tower import Backbone, ImageInput, Tokenizer
 
     class NoTokenizer(Tokenizer):
         context_length = 77
@@ -114,7 +114,7 @@ def save_hf_clip(folder: Path, *, eos_token_id: int | None = None, hidden_act: s
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from retcap.retriever.tiny_tokenizer import train_tokenizer
+    from retcap.clip.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(["a red disc", "a blue square and a ring"], vocab_size=300)
     text = {
@@ -157,8 +157,8 @@ def save_open_clip(folder: Path, vision: str, seed: int = 0) -> Path:
     from open_clip.model import CLIP
     from safetensors.torch import save_file
 
-    from retcap.retriever.tiny_clip import model_config
-    from retcap.retriever.tiny_tokenizer import train_tokenizer
+    from retcap.clip.pretraining import model_config
+    from retcap.clip.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(["a red disc", "a blue square and a ring"], vocab_size=300)
     config = model_config(image_side_px=32, vocab_size=len(tokenizer), context_length=12, width=4)

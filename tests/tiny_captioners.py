@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from retcap import plugins
-from retcap.captioning import model, train_tiny
+from retcap.captioning import model
+from retcap.worlds import train_tiny_captioner as train_tiny
 
 NAMES = plugins.names("captioners")
 COLOURS = {"red": (215, 35, 35), "green": (30, 150, 45), "blue": (35, 65, 215)}

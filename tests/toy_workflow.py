@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 TOP = """NAMES = {names}
-from retcap import closing
+from retcap.terminal import closing
 closing.announce("results/toy")
 rule all:
     input: [f"out/{{name}}" for name in NAMES]
@@ -28,8 +28,9 @@ rule {name}:
 SCRIPT = """{before}
 import logging, os, signal, sys, time
 from pathlib import Path
-from retcap import job, messages
-from retcap.progress import meter
+from retcap.jobs import job
+from retcap.terminal import messages
+from retcap.terminal.progress import meter
 log = logging.getLogger("toy")
 with job.start(snakemake) as run:
     {body}

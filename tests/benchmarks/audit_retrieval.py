@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.audit import audit
-from retcap.retrieval.perceptual import nearest
-from retcap.retrieval.tables import PASSAGES, QUERIES, ROW_GROUP
+from retcap.pictures.perceptual import nearest
+from retcap.retrieval.m2kr.tables import PASSAGES, QUERIES, ROW_GROUP
+from retcap.retrieval.splits.audit import audit
 
 TEST_ROWS = 5_000
 PASSAGES_EACH = 100_000

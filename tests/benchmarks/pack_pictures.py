@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from retcap import pixels
-from retcap.pixels import Resize
+from retcap.pictures import pixels
+from retcap.pictures.pixels import Resize
 
 SIZES = [(500, 375), (1024, 768), (2048, 1536), (4000, 3000)]  # px; ImageNet and COCO lie at the first
 SIDE = 224

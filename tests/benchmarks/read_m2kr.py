@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retcap.retrieval.normalise import normalise
+from retcap.retrieval.m2kr.normalise import normalise
 
 SHARES = {"oven": 0.285, "evqa": 0.140, "infoseek": 0.568, "okvqa": 0.007}
 PASSAGES = {"oven": 10_000, "evqa": 50_205, "infoseek": 98_276, "okvqa": 114_516}

@@ -28,11 +28,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retcap.retrieval.dialects import Patterns, answer_patterns, contains_answer
+from retcap.features.vectors import Vectors
+from retcap.retrieval.judging.dialects import Patterns, answer_patterns, contains_answer
+from retcap.retrieval.judging.ways import score_ways
 from retcap.retrieval.scoring import score_hits
-from retcap.retrieval.ways import score_ways
-from retcap.search import Hits, exact_search
-from retcap.shards import Vectors
+from retcap.search.exact import Hits, exact_search
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import retrieval_tables as tables

@@ -2,7 +2,7 @@
 
 import sys
 
-from retcap import why
+from retcap.reruns import why
 
 COMMANDS = {"why": why.main}
 

@@ -7,12 +7,15 @@ import os
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from retcap import bytecode, closing, params, plugins, surroundings
+from retcap import plugins
+from retcap.jobs import bytecode, surroundings
+from retcap.reruns import params
+from retcap.terminal import closing
 from retcap.captioning import asked as requests
 from retcap.config import ConfigError, overwriting, resolve, shared
-from retcap.digest import recorded, save_cache
-from retcap.failures import again as tries
-from retcap.replanning import follow_no_ancient_inputs
+from retcap.reruns.digest import recorded, save_cache
+from retcap.jobs.failures import again as tries
+from retcap.reruns.replanning import follow_no_ancient_inputs
 from retcap.retrieval.trainings import trainings
 
 
@@ -389,7 +392,7 @@ resolved = resolved_config()
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
 RESULTS = f"results/{config['experiment']}"
-ALONE = 2  # retries of a rule that may fail alone; see retcap/failures/killed.py
+ALONE = 2  # retries of a rule that may fail alone; see retcap/jobs/failures/killed.py
 FAILED_BEFORE = tries.failures(RESULTS)
 SHARED = shared.folders(config)
 WORLD = SHARED["m2kr_world"]

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, plugins
-from retcap.retrieval.audit import audit, check, write_report
+from retcap import plugins
+from retcap.jobs import job
+from retcap.retrieval.splits.audit import audit, check, write_report
 from retcap.retrieval.study import split_folders
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
-from retcap import job, plugins
+from retcap import plugins
+from retcap.jobs import job
 from retcap.retriever import config
 from retcap.retriever.model import RetrieverModel
 

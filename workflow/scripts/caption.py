@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, messages, scratch
-from retcap.captioning import failed_pairs, files
+from retcap.captioning import failed_pairs
 from retcap.captioning.study import Study, caption_study
+from retcap.captions import files
+from retcap.jobs import job, scratch
+from retcap.terminal import messages
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

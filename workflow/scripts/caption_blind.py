@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, jsonl, plugins
-from retcap.captioning import baselines, files, outcome, reading
+from retcap import plugins
+from retcap.captioning import outcome
+from retcap.captions import baselines, files, reading
+from retcap.files import jsonl
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

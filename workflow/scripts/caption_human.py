@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.captioning import baselines, files, outcome
+from retcap.captioning import outcome
+from retcap.captions import baselines, files
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.failures import verdict
+from retcap.jobs import job
+from retcap.jobs.failures import verdict
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

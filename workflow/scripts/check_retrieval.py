@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.retrieval.readiness import check
+from retcap.jobs import job
+from retcap.retrieval.m2kr.readiness import check
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.captioning import files
-from retcap.captioning.clean import clean_captions
+from retcap.captions import files
+from retcap.captions.clean import clean_captions
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

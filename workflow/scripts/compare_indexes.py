@@ -3,9 +3,10 @@
 import json
 from typing import TYPE_CHECKING
 
-from retcap import job, search
-from retcap.search_approximate import IndexSettings, compare_indexes
-from retcap.shards import Vectors
+from retcap.features.vectors import Vectors
+from retcap.jobs import job
+from retcap.search import exact as search
+from retcap.search.approximate import IndexSettings, compare_indexes
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

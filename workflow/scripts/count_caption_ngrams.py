@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.captioning import files, frequencies
-from retcap.captioning.context import Context
+from retcap.captions import files, frequencies
+from retcap.captions.context import Context
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
-from retcap import hub, job
+from retcap.jobs import hub, job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
+from retcap.jobs import job
 from retcap.retrieval import systems
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, plugins
+from retcap import plugins
+from retcap.jobs import job
 from retcap.retrieval.study import normalise_set
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import images, job
-from retcap.pixels import Resize
-from retcap.retrieval.pictures import inside, picture_files
+from retcap.jobs import job
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
+from retcap.retrieval.m2kr.pictures import inside, picture_files
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

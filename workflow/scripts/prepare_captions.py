@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.captioning.prepare import Outputs, prepare
+from retcap.captions.prepare import Outputs, prepare
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.progress import meter
+from retcap.clip.pretraining import pretrain_tiny_clip
+from retcap.jobs import job
 from retcap.retriever import pairs
-from retcap.retriever.tiny_clip import pretrain_tiny_clip
+from retcap.terminal.progress import meter
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,8 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.retrieval.probe import probe
+from retcap.jobs import job
+from retcap.retrieval.m2kr.probe import probe
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, provenance
+from retcap.jobs import job, provenance
 from retcap.report import ReportInputs, build_report
 from retcap.report.studies import captioning, known, retrieval
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.captioning import files
-from retcap.captioning.judge import judge
+from retcap.captions import files
+from retcap.captions.judge import judge
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

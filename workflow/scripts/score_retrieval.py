@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from retcap import job
-from retcap.retrieval import study, systems, trec, ways
+from retcap.jobs import job
+from retcap.retrieval import study, systems, trec
+from retcap.retrieval.judging import ways
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job, plugins
-from retcap.retrieval.screening import screen
+from retcap import plugins
+from retcap.jobs import job
+from retcap.retrieval.splits.screening import screen
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

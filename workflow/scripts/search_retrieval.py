@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from retcap import job, search
+from retcap.features.vectors import Vectors
+from retcap.jobs import job
 from retcap.retrieval import trec
-from retcap.shards import Vectors
+from retcap.search import exact as search
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

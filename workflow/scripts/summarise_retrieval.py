@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from retcap import job
+from retcap.jobs import job
 from retcap.retrieval import comparison
 from retcap.retrieval.headline import headline_k
 from retcap.retrieval.trainings import SPREAD, Training, spread

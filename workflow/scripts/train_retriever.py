@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap import job
-from retcap.retriever import training
+from retcap.contrastive import training
+from retcap.contrastive.settings import loader_workers, ranks_of
+from retcap.jobs import job
 from retcap.retriever.data import Source
-from retcap.retriever.settings import loader_workers, ranks_of
 from retcap.retriever.validation import ValidationFiles
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 import tempfile
 from typing import TYPE_CHECKING
 
-from retcap import job, plugins
-from retcap.captioning import files
-from retcap.captioning.train_tiny import train_tiny
-from retcap.images import ImagePack
-from retcap.progress import meter
+from retcap import plugins
+from retcap.captions import files
+from retcap.jobs import job
+from retcap.pictures.images import ImagePack
+from retcap.terminal.progress import meter
+from retcap.worlds.train_tiny_captioner import train_tiny
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

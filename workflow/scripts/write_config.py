@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from retcap import job
+from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

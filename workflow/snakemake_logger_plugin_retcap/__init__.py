@@ -2,7 +2,7 @@
 
 A run shows one line per job with its time, a live part on a terminal, and at the end warnings, failures and what the
 workflow says of its results. Dry runs, `--verbose` and all that is no run of jobs look as Snakemake makes them. The
-full log is Snakemake's own, in .snakemake/log. Jobs speak through files (`retcap.messages`).
+full log is Snakemake's own, in .snakemake/log. Jobs speak through files (`retcap.terminal.messages`).
 
 Snakemake imports this package in every call, whatever it is for: nothing heavy here. And nothing of the package retcap:
 the workflow that runs may lie in another checkout than this plugin, and has to import its own.

@@ -134,5 +134,5 @@ class Jobs:
 
 
 def message_file(folder: Path, log: str) -> Path:
-    """Where the job with this log file writes its messages: `retcap.messages` computes the same name."""
+    """Where the job with this log file writes its messages: `retcap.terminal.messages` computes the same name."""
     return folder / (hashlib.sha256(log.encode()).hexdigest()[:16] + ".jsonl")

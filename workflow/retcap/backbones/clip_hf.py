@@ -9,13 +9,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retcap import hub
+from retcap.jobs import hub
 from retcap.records import BackboneCard
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
 
-    from retcap.backbones._tower import Backbone, ImageInput
+    from retcap.clip.tower import Backbone, ImageInput
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def load(source: str | Path, *, revision: str | None = None) -> "Backbone":
     """Both towers with weights from a local folder or a hub id (+ revision: commit, tag or branch)."""
     from transformers import AutoTokenizer, CLIPConfig
 
-    from retcap.backbones._tower import warn_unpinned
+    from retcap.clip.tower import warn_unpinned
 
     warn_unpinned(source, revision)
     offline = hub.offline(source)
@@ -81,7 +81,7 @@ def build(spec: dict[str, Any], tokenizer_source: str | Path) -> "Backbone":
     """The same architecture with fresh weights, from a saved `spec`; tokenizer files from a folder or hub id."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
-    from retcap.backbones._tower import ImageInput
+    from retcap.clip.tower import ImageInput
 
     model = CLIPModel(CLIPConfig.from_dict(json.loads(json.dumps(spec["config"]))))
     options = spec["image"]
@@ -93,8 +93,8 @@ def build(spec: dict[str, Any], tokenizer_source: str | Path) -> "Backbone":
 def _backbone(model: "CLIPModel", tokenizer: Any, image: "ImageInput", origin: dict[str, Any]) -> "Backbone":
     from dataclasses import asdict
 
-    from retcap.backbones._hf_towers import HfTokenizer, towers
-    from retcap.backbones._tower import Backbone
+    from retcap.clip.hf_towers import HfTokenizer, towers
+    from retcap.clip.tower import Backbone
 
     text, vision = towers(model)
     spec = {"config": json.loads(model.config.to_json_string()), "image": asdict(image), **origin}
@@ -113,7 +113,7 @@ def _image_input(source: str | Path, revision: str | None, side_px: int, offline
     """Colour statistics from preprocessor_config.json; CLIP's own where the file is not there (ReT-1 has none)."""
     from transformers.utils.hub import cached_file
 
-    from retcap.backbones._tower import OPENAI_MEAN, OPENAI_STD, ImageInput
+    from retcap.clip.tower import OPENAI_MEAN, OPENAI_STD, ImageInput
 
     file = cached_file(
         source,

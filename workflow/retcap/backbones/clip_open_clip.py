@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retcap import hub
+from retcap.jobs import hub
 from retcap.records import BackboneCard
 
 if TYPE_CHECKING:
-    from retcap.backbones._tower import Backbone
+    from retcap.clip.tower import Backbone
 
 CARD = BackboneCard(
     name="clip_open_clip",
@@ -55,7 +55,7 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path | None, str,
     if "/" in str(source):
         from huggingface_hub import snapshot_download
 
-        from retcap.backbones._tower import warn_unpinned
+        from retcap.clip.tower import warn_unpinned
 
         warn_unpinned(source, revision)
         wanted = {"allow_patterns": list(HUB_FILES), "local_files_only": hub.offline(source)}
@@ -95,8 +95,8 @@ def _named_config(name: str, tag: str | None) -> dict[str, Any]:
 
 
 def _backbone(model: Any, spec: dict[str, Any], tokenizer_source: str | Path | None) -> "Backbone":
-    from retcap.backbones._open_clip_towers import OpenClipTextTower, OpenClipTokenizer, vision_tower
-    from retcap.backbones._tower import OPENAI_MEAN, OPENAI_STD, Backbone, ImageInput
+    from retcap.clip.open_clip_towers import OpenClipTextTower, OpenClipTokenizer, vision_tower
+    from retcap.clip.tower import OPENAI_MEAN, OPENAI_STD, Backbone, ImageInput
 
     text, options = OpenClipTextTower(model), spec["preprocess_cfg"]
     side = spec["model_cfg"]["vision_cfg"].get("image_size", 224)

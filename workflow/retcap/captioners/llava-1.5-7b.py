@@ -61,7 +61,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    from retcap.captioning import tiny
+    from retcap.worlds import tiny_captioner as tiny
 
     side, patch = 84, 14
     tokenizer = tiny.train_tokenizer(

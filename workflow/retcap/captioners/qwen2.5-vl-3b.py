@@ -65,7 +65,7 @@ def build_tiny(folder, corpus: list[str], seed: int) -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
-    from retcap.captioning import tiny
+    from retcap.worlds import tiny_captioner as tiny
 
     patch, token_px = 14, 28 * 28
     pixels = {"shortest_edge": 4 * token_px, "longest_edge": 20 * token_px}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retcap.failures import verdict
+from retcap.jobs.failures import verdict
 from retcap.metric_titles import short_keys, title
-from retcap.text_table import NOTHING, text_table
+from retcap.terminal.text_table import NOTHING, text_table
 
 
 def banner(summary: Mapping[str, Any], generated: bool = False) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from retcap import memory
 from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
 from retcap.captioning.resume import Finished, Item, content_ids
+from retcap.jobs import memory
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retcap import hub
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
 from retcap.captioning.prompts import request
 from retcap.captioning.weights import Weights, identify
+from retcap.jobs import hub
 
 logger = logging.getLogger(__name__)
 

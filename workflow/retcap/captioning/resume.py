@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from retcap import jsonl
-from retcap.whole import replacing
+from retcap.files import jsonl
+from retcap.files.whole import replacing
 
 Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
 

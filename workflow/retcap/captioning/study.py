@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from retcap import plugins, provenance
-from retcap.captioning import files, outcome
+from retcap import plugins
+from retcap.captioning import outcome
 from retcap.captioning.resume import Finished, Item, content_ids
 from retcap.captioning.weights import Weights, files_sha256, identify, is_pinned
-from retcap.images import ImagePack
-from retcap.params import digest_of
-from retcap.progress import meter
+from retcap.captions import files
+from retcap.jobs import provenance
+from retcap.pictures.images import ImagePack
+from retcap.reruns.params import digest_of
+from retcap.terminal.progress import meter
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retcap.captioning import outcome, scoring
+from retcap.captioning import outcome
+from retcap.captions import scoring
 
 
 def summarise(

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from retcap import hub
+from retcap.jobs import hub
 from retcap.records import CaptionerCard
 
 READ_BYTES = 2**20

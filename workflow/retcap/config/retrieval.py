@@ -34,7 +34,7 @@ from retcap.config.parts import (
     key,
 )
 from retcap.config.retrieval_data import SEED, Download, MaxRejected, MissingImages, Pack, RetrievalSet, world_sets
-from retcap.retrieval.audit_checks import FAIL_ON, AuditCheck
+from retcap.retrieval.splits.audit_checks import FAIL_ON, AuditCheck
 
 Seed = Annotated[int, Field(ge=0, le=SEEDS[0])]
 

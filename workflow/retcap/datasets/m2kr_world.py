@@ -78,7 +78,7 @@ def build(
 
     `train_queries` gives rows per data set (default TRAIN_SIZES), `pairs` the number of pre-training pictures.
     """
-    from retcap.retrieval.world.build import World, write_world
+    from retcap.worlds.m2kr.build import World, write_world
 
     counts = {**TRAIN_SIZES, **(train_queries or {})}
     unknown = sorted(set(counts) - set(TRAIN_SIZES))

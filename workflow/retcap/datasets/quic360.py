@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from retcap.captioning import csv_file
-from retcap.captioning.whitespace import collapse, is_blank
+from retcap.captions import csv_file
+from retcap.captions.whitespace import collapse, is_blank
 from retcap.records import DatasetCard, Rejected
 
 CARD = DatasetCard(

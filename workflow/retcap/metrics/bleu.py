@@ -10,7 +10,7 @@ that set it. Not comparable with `bleu4_coco`, which lower-cases and drops punct
 
 from typing import TYPE_CHECKING
 
-from retcap.captioning.context import Context, Result
+from retcap.captions.context import Context, Result
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def score(candidates: list[str], references: list[list[str]], context: Context) 
 
 def count(candidates: list[str], references: list[list[str]], tokenise: "Callable[[str], str]") -> "np.ndarray":
     """The ten counts per item [items, 10]."""
-    from retcap.captioning import ngram_counts
+    from retcap.captions import ngram_counts
 
     split = [[tokenise(text.rstrip()) for text in texts] for texts in references]
     return ngram_counts.count([tokenise(text.rstrip()) for text in candidates], split)

@@ -8,8 +8,8 @@ scores, so they are kept. Not comparable with `bleu4`, which keeps case and punc
 
 from typing import TYPE_CHECKING
 
-from retcap.captioning.context import Context, Result
-from retcap.captioning.ptb import VERSION
+from retcap.captions.context import Context, Result
+from retcap.captions.ptb import VERSION
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SMALL, TINY = 1e-9, 1e-15
 
 def score(candidates: list[str], references: list[list[str]], context: Context) -> dict[str, Result]:
     """Corpus and item BLEU of all four orders."""
-    from retcap.captioning import ngram_counts
+    from retcap.captions import ngram_counts
 
     statistics = ngram_counts.count(*context.tokenised(candidates, references))
     total = statistics.sum(axis=0)

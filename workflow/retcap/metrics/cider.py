@@ -4,21 +4,21 @@
     g = term count * log(N / df), averaged over n = 1-4      (Vedantam et al. 2015, section 3 and equation 4)
 
 Where paper and code differ the code is followed, as every published score does: no stemming, raw term counts, and the
-lengths l are numbers of bigrams. N and df come from a frozen file (`retcap.captioning.frequencies`); without one they
+lengths l are numbers of bigrams. N and df come from a frozen file (`retcap.captions.frequencies`); without one they
 come from the references of the run, and the signature then says so. A corpus of one document has log N = 0 and every
 score would be 0, so the value is null there.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from retcap.captioning.context import Context, Result
-from retcap.captioning.ptb import VERSION
+from retcap.captions.context import Context, Result
+from retcap.captions.ptb import VERSION
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from retcap.captioning.frequencies import DocumentFrequencies
+    from retcap.captions.frequencies import DocumentFrequencies
 
 CARD = MetricCard(
     name="cider",
@@ -36,7 +36,7 @@ SIGMA = 6.0  # of the length penalty (Vedantam et al. 2015, section 4.1)
 
 def score(candidates: list[str], references: list[list[str]], context: Context) -> dict[str, Result]:
     """Mean over items."""
-    from retcap.captioning.frequencies import count_documents
+    from retcap.captions.frequencies import count_documents
 
     words, others = context.tokenised(candidates, references)
     frequencies = context.frequencies

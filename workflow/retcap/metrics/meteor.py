@@ -13,8 +13,8 @@ numbers are kept per item, and resampling never calls the jar. Parameters: the E
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from retcap.captioning import java, ptb
-from retcap.captioning.context import Context, Result
+from retcap.captions import java, ptb
+from retcap.captions.context import Context, Result
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:

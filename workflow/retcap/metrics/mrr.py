@@ -15,7 +15,7 @@ from retcap.records import MetricCard
 if TYPE_CHECKING:
     import numpy as np
 
-    from retcap.retrieval.judging import Judged
+    from retcap.retrieval.judging.judging import Judged
 
 CARD = MetricCard(
     name="mrr",

@@ -10,8 +10,8 @@ An item without candidate tokens scores 0, also against a reference without toke
 
 from typing import TYPE_CHECKING
 
-from retcap.captioning.context import Context, Result
-from retcap.captioning.ptb import VERSION
+from retcap.captions.context import Context, Result
+from retcap.captions.ptb import VERSION
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 The SPICE jar parses captions with Stanford CoreNLP 3.6.0, whose code and models (384 MB, GPL) are in no Python package.
 """
 
-from retcap.captioning.context import Context, Result
+from retcap.captions.context import Context, Result
 from retcap.records import MetricCard
 
 CARD = MetricCard(

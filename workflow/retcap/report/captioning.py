@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retcap import plugins
-from retcap.captioning.item_tables import HELD_OUT
+from retcap.captions.item_tables import HELD_OUT
 from retcap.report import comparisons, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table

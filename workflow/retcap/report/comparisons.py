@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retcap import stats
-from retcap.captioning.item_tables import HELD_OUT, table_and_statistic, values_column
+from retcap.analysis import stats
+from retcap.captions.item_tables import HELD_OUT, table_and_statistic, values_column
 from retcap.report import wording
 from retcap.report.scores import BASELINES, HEADLINE, HEADLINES, System, by_headline, title
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from retcap.images import ImagePack
+from retcap.pictures.images import ImagePack
 from retcap.report import pictures, wording
 
 PICTURE_WIDTH_PX = 880

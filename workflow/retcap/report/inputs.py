@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap import jsonl
+from retcap.files import jsonl
 from retcap.retrieval.trainings import Training
 
 
@@ -48,9 +48,9 @@ class RetrievalInputs:
     curves: Mapping[str, Path] = field(default_factory=dict)  # training run -> curves JSON
     splits: Mapping[str, Path] = field(default_factory=dict)  # data set -> folder with a folder per split
     weights: Mapping[str, float] = field(default_factory=dict)  # data set -> how often an epoch shows each row
-    audits: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.audit`
-    images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.screening`
-    indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search_approximate`
+    audits: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.splits.audit`
+    images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.splits.screening`
+    indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search.approximate`
     indexes_failed: Mapping[str, str] = field(default_factory=dict)  # data set -> why they were not measured
     differences: Path | None = None  # JSON of `retcap.retrieval.comparison.differences`
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}

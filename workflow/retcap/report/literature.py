@@ -5,7 +5,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from retcap.report import wording
-from retcap.retrieval import published
+from retcap.retrieval.m2kr import published
 
 
 def rows(datasets: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:

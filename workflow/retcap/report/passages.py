@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from retcap.report import pictures, wording
 from retcap.report.inputs import RetrievalInputs, read_arrow, read_rows
-from retcap.retrieval.collapse import collapsed
-from retcap.retrieval.dialects import Patterns, contains_answer
+from retcap.retrieval.judging.collapse import collapsed
+from retcap.retrieval.judging.dialects import Patterns, contains_answer
 
 TOP = 5
 QUERY_WIDTH_PX, PASSAGE_WIDTH_PX = 320, 160

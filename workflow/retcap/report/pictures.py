@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from retcap.images import ImagePack
+from retcap.pictures.images import ImagePack
 
 JPEG_QUALITY = 78  # above 80 the size grows faster than anyone can see at thumbnail scale
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from retcap.analysis.stats import FEW_CLUSTERS
 from retcap.report import plots, wording
-from retcap.stats import FEW_CLUSTERS
 
 
 def recall_plots(

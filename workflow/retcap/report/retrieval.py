@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retcap.analysis.stats import FEW_CLUSTERS
 from retcap.report import (
     checks,
     contrasts,
@@ -22,7 +23,6 @@ from retcap.report.inputs import RetrievalInputs, read_json, require
 from retcap.report.learning import metric_order
 from retcap.report.ranking_plots import cell, few, value_of
 from retcap.retrieval.headline import headline_k
-from retcap.stats import FEW_CLUSTERS
 
 
 def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from retcap import plugins
 from retcap.metric_titles import short_measures
 from retcap.retrieval.headline import headline_k
-from retcap.text_table import NOTHING, text_table
+from retcap.terminal.text_table import NOTHING, text_table
 
 FAILED = "failed: "  # how the source of a row without a value begins
 

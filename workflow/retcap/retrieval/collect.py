@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from retcap.retrieval.answers import Answers
-from retcap.retrieval.lines import Passage, Query
-from retcap.retrieval.spill import Spill
-from retcap.retrieval.tables import PASSAGES, QUERIES, TableWriter
+from retcap.retrieval.judging.answers import Answers
+from retcap.retrieval.m2kr.lines import Passage, Query
+from retcap.retrieval.m2kr.tables import PASSAGES, QUERIES, TableWriter
+from retcap.retrieval.splits.spill import Spill
 
 MANY_SOURCES = 64  # distinct `dataset_id` values that a card lists; more than that is one value per row
 QUERY_COUNTS = (

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from retcap.retrieval import published
 from retcap.retrieval.differences import compare
+from retcap.retrieval.m2kr import published
 
 Place = tuple[str, str]  # system, data set
 

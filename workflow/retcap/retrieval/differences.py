@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from retcap import stats
+from retcap.analysis import stats
 
 DRAWS = 1000
 ROUNDS = 10_000  # the smallest p is 1/10,001

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
-from retcap import plugins, stats
-from retcap.retrieval import slices
-from retcap.retrieval.floors import random_hit
-from retcap.retrieval.judging import Evidence, Judged, judge
-from retcap.retrieval.matching import Finder
+from retcap import plugins
+from retcap.analysis import stats
+from retcap.retrieval.judging import slices
+from retcap.retrieval.judging.floors import random_hit
+from retcap.retrieval.judging.judging import Evidence, Judged, judge
+from retcap.retrieval.judging.matching import Finder
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10, 20, 50, 100)

@@ -2,7 +2,7 @@
 
 normalised/<set>/train, valid, test     queries.parquet, passages.parquet, quarantine.jsonl, card.json
 normalised/<set>/published_valid        the published validation split, where another one was held out: for the audit
-data/<set>/train, valid, test           the same after the policy for missing pictures (retcap.retrieval.screening)
+data/<set>/train, valid, test           the same after the policy for missing pictures (splits/screening.py)
 data/<set>/gold_seen.parquet            row, query_id, gold_seen, entity_seen of the test queries
 data/<set>/missing_images.jsonl         rows whose picture is missing or broken
 """
@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retcap.retrieval.holdout import hold_out, sample
-from retcap.retrieval.normalise import check_usable, normalise
+from retcap.retrieval.m2kr.normalise import check_usable, normalise
+from retcap.retrieval.splits.holdout import hold_out, sample
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from retcap import plugins
-from retcap.retrieval.hashing import file_sha256
+from retcap.retrieval.splits.hashing import file_sha256
 from retcap.retrieval.system_names import RANDOM, ZERO_SHOT
 
 RANDOM_SIZE = 64  # channels of the random vectors; chance does not depend on it
@@ -40,7 +40,7 @@ def load(system: str, source: str | None, backbone: dict[str, Any], device: str)
         return None
     assert source is not None
     if system.startswith(ZERO_SHOT):
-        from retcap.retriever.zero_shot import ZeroShot
+        from retcap.features.zero_shot import ZeroShot
 
         towers = plugins.load("backbones", backbone["plugin"]).load(source, revision=backbone["revision"])
         return ZeroShot(towers).to(device).eval()
@@ -61,7 +61,7 @@ def embed(
     progress: Callable[..., Iterable],
 ) -> dict[str, Any]:
     """Write one shard of one side and return its counts."""
-    from retcap.retriever import embedding, zero_shot
+    from retcap.features import embedding, zero_shot
 
     shards = {"shard": shard, "shards": settings["shards"], "storage": settings["storage"]}
     if model is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from retcap.retrieval.collapse import collapsed
+from retcap.retrieval.judging.collapse import collapsed
 
 BREAKING = re.compile(r"[%\s\x00-\x20\x7f\x85]")  # what some reader may split at: Python's white space and the controls
 LINES_PER_WRITE = 100_000

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from retcap import plugins
-from retcap.backbones._tower import Backbone, ImageInput
+from retcap.clip.tower import Backbone, ImageInput
 from retcap.retriever.config import from_mapping, from_ret1, to_mapping
 from retcap.retriever.encoder import TOWERS
 from retcap.retriever.model import RetrieverModel, seeded

@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
-from retcap.images import ImagePack
-from retcap.retriever import tokens
-from retcap.retriever.collator import image_of
-from retcap.retriever.sampler import Key, draw
+from retcap.contrastive.sampler import Key, draw
+from retcap.features import tokens
+from retcap.features.collator import image_of
+from retcap.pictures.images import ImagePack
 
 log = logging.getLogger(__name__)
 UNKNOWN_LIMIT = 0.1  # share of positives known by id alone, above which a corpus file must be missing

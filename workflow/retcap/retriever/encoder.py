@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from retcap.backbones._tower import Tower, TowerOutput
+from retcap.clip.tower import Tower, TowerOutput
 from retcap.retriever.cell import Modality, RetCell
 from retcap.retriever.config import ReTConfig
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from retcap.backbones._tower import Backbone, Tower, count_parameters
+from retcap.clip.tower import Backbone, Tower, count_parameters
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.encoder import TOWERS, RetEncoder, Seen
 from retcap.retriever.layers import resolve

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from retcap import jsonl, pixels
+from retcap.files import jsonl
+from retcap.pictures import pixels
 
 
 def read(file: Path, side_px: int) -> tuple[np.ndarray, list[list[str]]]:

@@ -20,12 +20,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from retcap.images import ImagePack
-from retcap.retriever import gather, tokens
+from retcap.contrastive import gather
+from retcap.features import tokens
+from retcap.features.encoding import Encoder, Precision
+from retcap.features.vectors import Vectors
+from retcap.pictures.images import ImagePack
 from retcap.retriever.data import kept, stamp
-from retcap.retriever.encoding import Encoder, Precision
-from retcap.search import exact_search
-from retcap.shards import Vectors
+from retcap.search.exact import exact_search
 
 log = logging.getLogger(__name__)
 

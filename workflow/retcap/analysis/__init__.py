@@ -1,0 +1,1 @@
+"""Statistics of all studies: bootstrap, paired tests, corrections."""

@@ -1,0 +1,52 @@
+"""What becomes of one system's captions: scores, or the reason why it has none."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from retcap.captioning import failed_pairs, outcome
+from retcap.captions import files, frequencies, item_tables, places, scoring
+from retcap.captions.context import Context
+
+Job = tuple[str, dict[str, str]]  # rule and wildcards
+
+
+class Judged(NamedTuple):
+    """One system's metrics file and table of scores, and what the next run has to try again."""
+
+    result: dict[str, Any]
+    table: pd.DataFrame
+    again: list[tuple[str, Job | None]]  # reason, and the job if it is not the scoring
+
+
+def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Judged:
+    """`found`: paths of pairs, captions, outcome, frequencies, human; `failed`: the failures among them, by path.
+
+    A system without captions is not scored, nor a model that failed on too many pairs. Without frequencies there is no
+    CIDEr, without a human baseline nothing is held out. All of this is in the result.
+    """
+    pairs = files.read_items(found.pairs)
+    if lost := [failed[path] for path in (found.outcome, found.captions) if path in failed]:
+        return _not_scored(system, len(pairs), lost[0].why)
+    about, captions = outcome.read(found.outcome), files.read_captions(found.captions)
+    if (reason := failed_pairs.problem(failed_pairs.count(pairs, captions), params.max_failed_share)) is not None:
+        result, table, _ = _not_scored(system, len(pairs), reason)
+        statuses = captions["status"].tolist()
+        counts = {status: statuses.count(status) for status in files.STATUSES}
+        return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+    human = getattr(found, "human", None)
+    held = places.of_human(files.read_captions(human)) if human and human not in failed else None
+    known = failed.get(found.frequencies)
+    idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
+    with Context(idf) as context:
+        scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
+        result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
+    missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
+    again: list[tuple[str, Job | None]] = [(missing[0], None)] if missing else []
+    return Judged(about | result, item_tables.item_table(scores), again)
+
+
+def _not_scored(system: str, pairs: int, reason: str) -> Judged:
+    return Judged(outcome.failed(system, reason) | scoring.not_scored(pairs, reason), item_tables.empty_table(), [])

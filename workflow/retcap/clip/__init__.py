@@ -1,0 +1,1 @@
+"""CLIP towers behind one interface, and the pre-training of small ones."""

@@ -1,0 +1,1 @@
+"""Contrastive training: loss, negatives of all devices, cached gradients, batches, checkpoints, selection."""

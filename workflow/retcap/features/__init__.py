@@ -1,0 +1,1 @@
+"""Rows to vectors: tokens, batches, encoding, files of vectors."""

@@ -1,0 +1,1 @@
+"""What carries a job: log, staged outputs, scratch folders, devices, provenance, failures, the way to the hub."""

@@ -1,0 +1,1 @@
+"""Pictures from any file to packed arrays."""

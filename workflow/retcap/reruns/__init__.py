@@ -1,0 +1,1 @@
+"""What makes a job run again, and why."""

@@ -1,0 +1,1 @@
+"""Rankings to hits, as each published program judges them."""

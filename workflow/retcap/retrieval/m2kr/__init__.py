@@ -1,0 +1,1 @@
+"""M2KR files to tables of queries and passages."""

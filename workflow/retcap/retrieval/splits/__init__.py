@@ -1,0 +1,1 @@
+"""Training, validation and test: hold-outs, leaks between them, missing pictures."""

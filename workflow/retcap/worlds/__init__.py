@@ -1,0 +1,1 @@
+"""What exists for the demo alone: generated worlds and tiny checkpoints."""
