@@ -333,6 +333,7 @@ def report_inputs(wildcards):
         folder = f"{RESULTS}/captioning"
         parts |= {
             "summary": f"{folder}/all_models_summary.json",
+            "caption_differences": f"{folder}/differences.json",
             "pairs": f"{folder}/pairs.parquet",
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",
