@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import compared_systems
 from retcap.analysis import compare
 from retcap.captioning.differences import differences as of_captions
+from retcap.jobs.failures import record
+from retcap.jobs.failures.record import Failure
 from retcap.records import Difference
 from retcap.retrieval.differences import pairs
+from workflow_script import run_script
 
 # Computed at commit 77b1b91, when each study compared for itself; captioning with 1000 draws and seed 0, its only ones.
 # References, metric, first, second -> difference, ci_low, ci_high, p, p_holm. None: nothing was computed.
@@ -81,6 +85,45 @@ def test_draws_and_seed_of_the_configuration_reach_captioning():
     assert draws.p == base.p  # the test swaps, it does not draw
     assert seed.p != base.p
     assert captioning(seed=1)[key] == seed
+
+
+def test_the_summary_writes_them_beside_a_system_that_failed(tmp_path: Path):
+    entries, tables = compared_systems.captions()
+    paths = {"metrics": [], "scores": []}
+    for name, entry in entries.items():
+        for detail in entry["details"].values():
+            detail |= {"reason": None, "failed": False}
+        places = tmp_path / f"{name}.json", tmp_path / f"{name}.parquet"
+        if name == "low":
+            lost = Failure("error", "score_captions", {"system": name}, "OSError: disk full", "low.log")
+            for place in places:
+                record.write(lost, place, folder=False)
+        else:
+            places[0].write_text(json.dumps(entry))
+            tables[name].to_parquet(places[1])
+        for kind, place in zip(paths, places, strict=True):
+            paths[kind].append(str(place))
+    run_script(
+        tmp_path,
+        "summarise_captioning",
+        inputs=paths,
+        outputs={"summary": "summary.json", "differences": "differences.json"},
+        params={
+            "models": ["low", "high"],
+            "baselines": ["blind", "human"],
+            "split": "test",
+            "dataset": "x",
+            "draws": 1000,
+            "seed": 0,
+        },
+    )
+    assert json.loads((tmp_path / "summary.json").read_text())["failures"] == {
+        "low": "OSError: disk full (score_captions low)"
+    }
+    found = msgspec.json.decode((tmp_path / "differences.json").read_bytes(), type=list[Difference])
+    assert {(one.first, one.second) for one in found} == {("high", "blind"), ("high", "human"), ("blind", "human")}
+    whole = captioning()
+    assert [whole[one.references, one.metric, one.first, one.second] for one in found] == found
 
 
 def test_a_study_without_models_has_no_pair_of_them():
