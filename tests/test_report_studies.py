@@ -25,7 +25,8 @@ def opening(section):
 def contents(section):
     return [("toy-total", "Total")]
 """
-TEMPLATE = """<section id="toy"><h2 id="toy-total">Toy</h2><p>{{ toy.total }} {{ toy.unit }} <b>&</b> {{ "<i>" }}</p></section>
+TEMPLATE = """<section id="toy">
+<h2 id="toy-total">Toy</h2><p>{{ toy.total }} {{ toy.unit }} <b>&</b> {{ "<i>" }}</p></section>
 """
 PROGRAM = """
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_further_study_is_a_module_and_a_template(tmp_path: Path):
     assert done.stdout.startswith("{'toy.numbers': 'results/x/toy/numbers.txt'} {'brick': ['red']} <!doctype html>")
     assert '<p class="lead">The toy study counted 42 bricks.</p>' in done.stdout
     assert '<li><a href="#toy">Toy</a>\n<ul>\n<li><a href="#toy-total">Total</a></li>' in done.stdout
-    assert '<section id="toy"><h2 id="toy-total">Toy</h2><p>42 bricks <b>&</b> &lt;i&gt;</p></section>' in done.stdout
+    assert '<section id="toy">\n<h2 id="toy-total">Toy</h2><p>42 bricks <b>&</b> &lt;i&gt;</p></section>' in done.stdout
 
 
 def test_every_study_has_both_files():
