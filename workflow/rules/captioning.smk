@@ -124,7 +124,7 @@ rule train_tiny_captioner:
         prompt=lookup("captioning/prompt", within=config),
         image_policy=captioner_option("image_policy"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: code("train_tiny_captioner", *plugin_files("captioners", [wildcards.captioner])),
+        code=tiny_captioner_code,
     message:
         "training a tiny {wildcards.captioner} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"

@@ -17,6 +17,7 @@ from retcap.reruns.digest import recorded, save_cache
 from retcap.jobs.failures import again as tries
 from retcap.reruns.replanning import follow_no_ancient_inputs
 from retcap.retrieval.trainings import trainings
+from retcap.worlds import recipes
 
 
 def stop(message):
@@ -109,6 +110,12 @@ def captioner_option(name):
 def captioner_card(field):
     """Function of wildcards: one field of the captioner's card."""
     return lambda wildcards: getattr(plugins.load("captioners", wildcards.captioner).CARD, field)
+
+
+def tiny_captioner_code(wildcards):
+    """Digest of the training of a tiny checkpoint, with its recipe and the captioner whose prompts it is trained on."""
+    name = wildcards.captioner
+    return code("train_tiny_captioner", recipes.path(name), *plugin_files("captioners", [name]))
 
 
 def checkpoint_folder(wildcards):
