@@ -164,7 +164,10 @@ def own_weights(source):
     if source in ("tiny", "hub") or not folder.is_dir():
         return []
     return sorted(
-        str(file) for file in folder.iterdir() if file.is_file() and file.suffix != ".md" and file.name[0] != "."
+        str(file)
+        for pattern in ("*", "*_tokenizer/*")
+        for file in folder.glob(pattern)
+        if file.is_file() and file.suffix != ".md" and file.name[0] != "."
     )
 
 
