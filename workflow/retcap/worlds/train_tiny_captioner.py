@@ -81,12 +81,12 @@ def _examples(
     captioner: Captioner, rows: Sequence[Row], pack: Mapping, end: str | None = None
 ) -> list[tuple[Encoded, Tensor]]:
     """Per row the encoded prompt and the ids of the answer, end token included."""
-    end = end or captioner.tokenizer.eos_token
+    last: str = end or captioner.tokenizer.eos_token
     answers = {}
     examples = []
     for key, query, caption in rows:
         if caption not in answers:
-            ids = captioner.tokenizer(" " + caption + end, add_special_tokens=False)["input_ids"]
+            ids = captioner.tokenizer(" " + caption + last, add_special_tokens=False)["input_ids"]
             answers[caption] = torch.tensor([ids])
         examples.append((captioner.encode(query, pack[key], key), answers[caption]))
     return examples
