@@ -254,7 +254,7 @@ def test_a_model_that_is_no_captioner_and_no_group_stands_where_it_was_written(t
     text = problems("captioning:\n  models:\n  - light\n  - lava-1.5-7b\n", folder=tmp_path)
     assert ":4: captioning.models[1]: No captioner is named `lava-1.5-7b`. Did you mean `llava-1.5-7b`?" in text
     assert "Groups: all, light, newest." in text
-    assert "`light` is given more than once" in problems("captioning: {models: [light, light]}", folder=tmp_path)
+    assert "'light' is given more than once" in problems("captioning: {models: [light, light]}", folder=tmp_path)
 
 
 def test_a_tiny_checkpoint_needs_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

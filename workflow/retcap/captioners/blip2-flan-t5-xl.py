@@ -1,7 +1,7 @@
 """BLIP-2 with Flan-T5 XL: EVA-CLIP ViT-g/14 at 224 px, a Q-Former with 32 queries, an encoder-decoder.
 
 Paper: Li et al. 2023, "BLIP-2: Bootstrapping Language-Image Pre-training with Frozen Image Encoders and Large Language
-Models", ICML. Prompt: `Question: {query} Answer:`. Padded right: T5 is trained so, and left padding changes its logits.
+Models", ICML. Prompt: `Question: {query} Answer:`. Padded right, as T5 is trained.
 """
 
 from retcap.captioning import policies

@@ -21,6 +21,8 @@ def build(folder, corpus: list[str], seed: int) -> None:
         pad_token="<pad>",
     )
     processor = Blip2Processor(blip.image_processor(), tokenizer, num_query_tokens=blip.QUERIES)
+    untied = {"tie_word_embeddings": False}
+    started = {"decoder_start_token_id": tokenizer.pad_token_id}
     text = T5Config(
         vocab_size=len(tokenizer),
         d_model=64,
@@ -31,10 +33,10 @@ def build(folder, corpus: list[str], seed: int) -> None:
         num_heads=4,
         dropout_rate=0.0,
         feed_forward_proj="gated-gelu",  # as Flan-T5 has
-        tie_word_embeddings=False,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
+        **untied,
+        **started,
     )
     config = Blip2Config(
         vision_config=blip.vision(),
@@ -42,7 +44,7 @@ def build(folder, corpus: list[str], seed: int) -> None:
         text_config=text.to_dict(),
         num_query_tokens=blip.QUERIES,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        tie_word_embeddings=False,
+        **untied,
     )
     # T5's attention is unscaled and wants the library's draw.
     model = tiny.build_model(Blip2ForConditionalGeneration, config, seed, keep=("language_model",))
