@@ -109,10 +109,22 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/terminal/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
     ("workflow/retcap/jobs/failures/verdict.py", "The same command", "One and the same command"): set(),
     ("workflow/retcap/jobs/job.py", "details: ", "see: "): set(),
-    ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
+    ("workflow/rules/common.smk", '"""Number of the attempt', '"""The number of the attempt'): set(),
+    ("workflow/retcap/plan.py", "def gpus(", "CHANGED = 1\n\n    def gpus("): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
     ("workflow/scripts/summarise_captioning.py", "    paths = ", "    print()\n    paths = "): {
+        "summarise_captioning",
+        "report",
+        "check",
+    },
+    ("workflow/retcap/analysis/compare.py", "ROUNDS = 10_000", "ROUNDS = 20_000"): {
+        "summarise_retrieval",
+        "summarise_captioning",
+        "report",
+        "check",
+    },
+    ("workflow/retcap/captioning/differences.py", '"held out"', '"held  out"'): {
         "summarise_captioning",
         "report",
         "check",
@@ -192,6 +204,18 @@ def test_a_checkout_runs_nothing(finished: Path):
     for file in sorted((finished / "workflow").rglob("*")):
         file.touch()  # git checkout gives new mtimes
     assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+@pytest.mark.parametrize("study", ["captioning", "retrieval"])
+@pytest.mark.parametrize(("key", "was", "now"), [("draws", 1000, 999), ("seed", 0, 1)])
+def test_the_differences_follow_draws_and_seed_of_the_configuration(
+    finished: Path, study: str, key: str, was: int, now: int
+):
+    setting = "seed=1" if key == "seed" else f"{study}={{bootstrap_draws: 999}}"
+    only = ["--allowed-rules", f"summarise_{study}", "--", f"results/demo/{study}/differences.json"]
+    text = snakemake(finished, "-n", "--config", setting, *only)  # as if no score depended on the key
+    assert rules_to_run(text) == {f"summarise_{study}"}
+    assert re.search(rf"before: (.*,)?{was}[, ].*now: (.*,)?{now}[, ]", text)
 
 
 def test_only_the_touched_model_runs(finished: Path):
