@@ -171,6 +171,18 @@ def caption_systems():
     return config["captioning"]["models"] + config["captioning"]["baselines"]
 
 
+def spice_parser():
+    """What a rule found of the parser that SPICE needs; nothing where the configuration does not ask for one."""
+    own = config["captioning"]
+    asked_for = "spice" in own["metrics"] and (own["spice"]["download"] or own["spice"]["jars"])
+    return f"{RESULTS}/captioning/spice_parser.json" if asked_for else []
+
+
+def spice_heap_mb():
+    """Memory of the parser of SPICE, where it runs."""
+    return config["captioning"]["spice"]["heap_mb"] if spice_parser() else 0
+
+
 def human_captions():
     """Captions of the human baseline, which say what is held out where systems are compared with it; nothing without."""
     return f"{RESULTS}/captioning/captions/human.parquet" if "human" in config["captioning"]["baselines"] else []
