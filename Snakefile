@@ -15,10 +15,10 @@ include: "workflow/rules/common.smk"
 
 
 pathvars:
-    **SHARED,
-    results=f"results/{config['experiment']}",
-    logs=f"results/{config['experiment']}/logs",
-    benchmarks=f"results/{config['experiment']}/benchmarks",
+    **plan.shared,
+    results=plan.results,
+    logs=f"{plan.results}/logs",
+    benchmarks=f"{plan.results}/benchmarks",
 
 
 include: "workflow/rules/retrieval.smk"
@@ -37,12 +37,12 @@ params.count_by_name(workflow.rules)
 
 
 onsuccess:
-    closing.say(config, generated_captions())
+    closing.say(config, captioning.generated)
     stop_if_jobs_failed()
 
 
 onerror:
-    closing.say(config, generated_captions())
+    closing.say(config, captioning.generated)
 
 
 save_cache()  # of the code digests that the rules above asked for

@@ -73,6 +73,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
+    "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
@@ -106,7 +108,8 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/terminal/progress.py", "LINE_EVERY_S = 10.0", "LINE_EVERY_S = 20.0"): set(),
     ("workflow/retcap/jobs/failures/verdict.py", "The same command", "One and the same command"): set(),
     ("workflow/retcap/jobs/job.py", "details: ", "see: "): set(),
-    ("workflow/rules/common.smk", '"""Number of GPUs', '"""The number of GPUs'): set(),
+    ("workflow/rules/common.smk", '"""Number of the attempt', '"""The number of the attempt'): set(),
+    ("workflow/retcap/plan.py", "def gpus(", "CHANGED = 1\n\n    def gpus("): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
     ("workflow/scripts/summarise_captioning.py", "    paths = ", "    print()\n    paths = "): {

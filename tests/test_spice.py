@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from retcap import plugins
 from retcap.captions import corenlp, java, scene_graph_child, scoring
 from retcap.captions.context import Context
 from retcap.captions.corenlp import CoreNLP
-from retcap.captions.scene_graphs import SceneGraphs
+from retcap.captions.scene_graphs import SceneGraphs, class_path
 
 PARSER = r"""
 import json, os, sys, time
@@ -163,6 +165,7 @@ def test_a_network_that_is_out_of_reach_is_a_reason(tmp_path: Path, monkeypatch:
 # ---------------------------------------------------------------- the jar itself
 
 JARS = os.environ.get("RETCAP_CORENLP")
+DATA = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 needs_jars = pytest.mark.skipif(not JARS, reason="RETCAP_CORENLP does not name the folder with the CoreNLP 3.6.0 jars")
 
 
@@ -175,3 +178,54 @@ def test_the_real_parser_on_captions_whose_graphs_can_be_read(tmp_path: Path):
     texts = ["a red bus on a street", ""], [["a red bus drives on the road", "two cars"], ["a small puppy"]]
     assert graphs.f_scores(*texts) == pytest.approx([4 / 11, 0.0])
     graphs.close()
+
+
+ITEMS = int(os.environ.get("RETCAP_SPICE_ITEMS", 200))
+QUIC, EXPERT = (DATA / name for name in ("quic360/test_head.csv", "judgements/flickr8k_expert.json"))
+
+
+@pytest.mark.slow
+@needs_jars
+@pytest.mark.skipif(not QUIC.is_file(), reason=f"{QUIC} is not there (set RETCAP_TEST_DATA)")
+def test_scores_equal_those_of_the_original_jar_on_real_captions(tmp_path: Path):
+    """Every second reference as candidate against the others, parsed and scored twice."""
+    table = pd.read_csv(QUIC)
+    pairs = [list(texts) for _, texts in table.groupby(["url", "query"], sort=False)["annotation"] if len(texts) > 1]
+    items = [(texts[at], texts[:at] + texts[at + 1 :]) for texts in pairs for at in range(0, len(texts), 2)][:ITEMS]
+    assert len(items) == ITEMS
+    found = msgspec.structs.replace(corenlp.of_folder(Path(str(JARS))), parses=str(tmp_path))
+    with Context(corenlp=found, timeout_s=600) as context:
+        words, others = context.tokenised([one for one, _ in items], [rest for _, rest in items])
+        ours = context.keep("scene graphs", lambda: SceneGraphs(found, 600)).f_scores(words, others)
+    asked = [{"image_id": n, "test": words[n], "refs": others[n]} for n in range(len(items))]
+    (tmp_path / "items.json").write_text(json.dumps(asked))
+    script = str(Path(__file__).with_name("spice_original.py"))
+    command = [sys.executable, script, str(tmp_path / "items.json"), str(tmp_path / "f.json"), *class_path(found)]
+    home = java.find_java().resolve().parent.parent
+    subprocess.run(command, check=True, env={**os.environ, "JAVA_HOME": str(home)}, capture_output=True)
+    theirs = json.loads((tmp_path / "f.json").read_text())
+    # The jar merges a node with one of several equally similar ones by Java's random identity hashes.
+    same = sum(abs(one - theirs[str(n)]) < 1e-12 for n, one in enumerate(ours))
+    assert same == len(items)
+
+
+@pytest.mark.slow
+@needs_jars
+@pytest.mark.skipif(not EXPERT.is_file(), reason=f"{EXPERT} is not there (set RETCAP_TEST_DATA)")
+def test_spice_agrees_with_the_experts_of_flickr8k_as_published(tmp_path: Path):
+    """Kendall's tau over all 16,992 ratings: 51.7 (tau-b) and 44.9 (tau-c) are the published values."""
+    from scipy.stats import kendalltau
+
+    images = json.loads(EXPERT.read_text()).values()
+    rows = [
+        (one["caption"], image["ground_truth"], one["rating"]) for image in images for one in image["human_judgement"]
+    ]
+    assert len(rows) == 16_992
+    parses = os.environ.get("RETCAP_SPICE_PARSES", str(tmp_path))
+    found = msgspec.structs.replace(corenlp.of_folder(Path(str(JARS))), parses=parses)
+    with Context(corenlp=found, timeout_s=600) as context:
+        result = plugins.load("metrics", "spice").score([row[0] for row in rows], [row[1] for row in rows], context)
+    ratings = [row[2] for row in rows]
+    for variant, published in (("b", 51.7), ("c", 44.9)):
+        tau = kendalltau(result["spice"].items, ratings, variant=variant).statistic
+        assert 100 * tau == pytest.approx(published, abs=0.2)

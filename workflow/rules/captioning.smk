@@ -3,7 +3,7 @@
 
 wildcard_constraints:
     captioner="|".join(map(re.escape, config["captioning"]["models"])) or "none",
-    system="|".join(map(re.escape, caption_systems())),
+    system="|".join(map(re.escape, captioning.systems)),
 
 
 rule build_panorama_world:
@@ -23,7 +23,7 @@ rule build_panorama_world:
         train_images=lookup("panorama_world/train_images", within=config),
         test_images=lookup("panorama_world/test_images", within=config),
         seed=lookup("panorama_world/seed", within=config),
-        code=code("build_panorama_world", *plugin_files("datasets", ["panorama_world"])),
+        code=plan.code("build_panorama_world", datasets=["panorama_world"]),
     message:
         "drawing the panorama world"
     script:
@@ -33,7 +33,7 @@ rule build_panorama_world:
 rule prepare_captions:
     input:
         csv=lookup("captioning/csv", within=config),
-        images=world_images(config["captioning"]["csv"]),
+        images=captioning.made_images("csv"),
     output:
         pairs="<results>/captioning/pairs.parquet",
         requests="<results>/captioning/requests.parquet",
@@ -61,8 +61,8 @@ rule prepare_captions:
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
-        pictures=pictures("csv"),
-        code=prepare_code(),
+        pictures=lambda wildcards: captioning.pictures("csv"),
+        code=captioning.reading_code(),
     message:
         "reading {input.csv}"
     script:
@@ -72,7 +72,7 @@ rule prepare_captions:
 use rule prepare_captions as prepare_training_captions with:
     input:
         csv=lookup("captioning/train_csv", within=config) or [],
-        images=world_images(config["captioning"]["train_csv"]),
+        images=captioning.made_images("train_csv"),
     output:
         pairs="<results>/captioning/training/pairs.parquet",
         requests="<results>/captioning/training/requests.parquet",
@@ -93,8 +93,8 @@ use rule prepare_captions as prepare_training_captions with:
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
-        pictures=pictures("train_csv"),
-        code=prepare_code(),
+        pictures=lambda wildcards: captioning.pictures("train_csv"),
+        code=captioning.reading_code(),
 
 
 rule train_tiny_captioner:
@@ -116,15 +116,15 @@ rule train_tiny_captioner:
         attempt=attempt,
         mem_mb=memory(4000),
         runtime=30,
-        gpu=gpus(1),
+        gpu=plan.gpus(1),
     params:
         again=again("train_tiny_captioner"),
         captioner=lambda wildcards: wildcards.captioner,
         training=lookup("captioning/tiny", within=config),
         prompt=lookup("captioning/prompt", within=config),
-        image_policy=captioner_option("image_policy"),
+        image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: code("train_tiny_captioner", *plugin_files("captioners", [wildcards.captioner])),
+        code=lambda wildcards: plan.code("train_tiny_captioner", captioners=[wildcards.captioner]),
     message:
         "training a tiny {wildcards.captioner} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
@@ -134,10 +134,11 @@ rule train_tiny_captioner:
 
 rule caption:
     input:
-        requests=kept("<results>/captioning/requests.parquet"),
-        pack=kept("<results>/captioning/pack"),
-        model=checkpoint_folder,
-        weights=captioner_weights,
+        # what `asked` says of them tells when to caption again, and the job before writes them anew after any change
+        requests=ancient_unless(captioning.generated, "<results>/captioning/requests.parquet"),
+        pack=ancient_unless(captioning.generated, "<results>/captioning/pack"),
+        model=lambda wildcards: captioning.made_checkpoint(wildcards.captioner),
+        weights=lambda wildcards: captioning.weights(wildcards.captioner),
     output:
         captions="<results>/captioning/captions/{captioner}.parquet",
         outcome="<results>/captioning/captions/{captioner}.json",
@@ -151,21 +152,21 @@ rule caption:
     threads: 1
     resources:
         attempt=attempt,
-        gpu=lambda wildcards: gpus(captioner_card("gpu")(wildcards)),
-        mem_mb=memory(sized(captioner_card("mem_mb"), 4000)),
-        runtime=sized(captioner_card("runtime_min"), 30),
+        gpu=lambda wildcards: plan.gpus(captioning.card(wildcards.captioner).gpu),
+        mem_mb=memory(lambda wildcards: plan.sized(captioning.card(wildcards.captioner).mem_mb, 4000)),
+        runtime=lambda wildcards: plan.sized(captioning.card(wildcards.captioner).runtime_min, 30),
     params:
         again=again("caption"),
         captioner=lambda wildcards: wildcards.captioner,
-        checkpoint=captioner_option("checkpoint"),
-        revision=captioner_option("revision"),
-        trust_remote_code=captioner_option("trust_remote_code"),
+        checkpoint=lambda wildcards: captioning.option(wildcards.captioner, "checkpoint"),
+        revision=lambda wildcards: captioning.option(wildcards.captioner, "revision"),
+        trust_remote_code=lambda wildcards: captioning.option(wildcards.captioner, "trust_remote_code"),
         prompt=lookup("captioning/prompt", within=config),
-        image_policy=captioner_option("image_policy"),
-        batch_size=captioner_option("batch_size"),
+        image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
+        batch_size=lambda wildcards: captioning.option(wildcards.captioner, "batch_size"),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
-        asked=asked,
-        code=lambda wildcards: code("caption", *plugin_files("captioners", [wildcards.captioner])),
+        asked=lambda wildcards: captioning.asked(),
+        code=lambda wildcards: plan.code("caption", captioners=[wildcards.captioner]),
     message:
         "captioning with {wildcards.captioner} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
@@ -192,7 +193,7 @@ rule caption_human:
         again=again("caption_human"),
         seed=lookup("seed", within=config),
         draws=lookup("captioning/human_draws", within=config),
-        code=code("caption_human"),
+        code=plan.code("caption_human"),
     message:
         "baseline human: references that are held out"
     script:
@@ -222,7 +223,7 @@ rule caption_blind:
         dataset=lookup("captioning/dataset", within=config),
         columns=lookup("captioning/columns", within=config),
         seed=lookup("seed", within=config),
-        code=code("caption_blind", *plugin_files("datasets", [config["captioning"]["dataset"]])),
+        code=plan.code("caption_blind", datasets=[config["captioning"]["dataset"]]),
     message:
         "baseline blind: one fixed caption per query"
     script:
@@ -249,7 +250,7 @@ rule clean_captions:
         runtime=10,
     params:
         again=again("clean_captions"),
-        code=code("clean_captions"),
+        code=plan.code("clean_captions"),
     message:
         "cleaning the captions of {wildcards.system}"
     script:
@@ -273,7 +274,7 @@ rule count_caption_ngrams:
         runtime=20,
     params:
         again=again("count_caption_ngrams"),
-        code=code("count_caption_ngrams"),
+        code=plan.code("count_caption_ngrams"),
     message:
         "counting n-grams of all references (the idf of CIDEr)"
     script:
@@ -299,7 +300,7 @@ rule find_spice_parser:
         again=again("find_spice_parser"),
         jars=lookup("captioning/spice/jars", within=config),
         heap_mb=lookup("captioning/spice/heap_mb", within=config),
-        code=code("find_spice_parser"),
+        code=plan.code("find_spice_parser"),
     message:
         "finding the parser of SPICE (a download of 385 MB, once)"
     script:
@@ -312,8 +313,8 @@ rule score_captions:
         captions="<results>/captioning/cleaned/{system}.parquet",
         outcome="<results>/captioning/captions/{system}.json",
         frequencies="<results>/captioning/document_frequencies.json",
-        human=human_captions(),
-        spice=spice_parser(),
+        human=captioning.human_captions(),
+        spice=captioning.spice_parser(),
     output:
         metrics="<results>/captioning/{system}_metrics.json",
         scores="<results>/captioning/scores/{system}.parquet",
@@ -327,7 +328,7 @@ rule score_captions:
     threads: 1
     resources:
         attempt=attempt,
-        mem_mb=memory(4000 + spice_heap_mb()),
+        mem_mb=memory(4000 + captioning.spice_heap_mb()),
         runtime=60,
     params:
         again=again("score_captions"),
@@ -335,7 +336,7 @@ rule score_captions:
         max_failed_share=lookup("captioning/max_failed_share", within=config),
         draws=lookup("captioning/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),
-        code=code("score_captions", *plugin_files("metrics", config["captioning"]["metrics"])),
+        code=plan.code("score_captions", metrics=config["captioning"]["metrics"]),
     message:
         "scoring {wildcards.system}"
     script:
@@ -344,7 +345,7 @@ rule score_captions:
 
 rule summarise_captioning:
     input:
-        metrics=collect("<results>/captioning/{system}_metrics.json", system=caption_systems()),
+        metrics=collect("<results>/captioning/{system}_metrics.json", system=captioning.systems),
     output:
         summary="<results>/captioning/all_models_summary.json",
     log:
@@ -359,7 +360,7 @@ rule summarise_captioning:
         models=lookup("captioning/models", within=config),
         baselines=lookup("captioning/baselines", within=config),
         split=own_text("captioning/split"),
-        code=code("summarise_captioning"),
+        code=plan.code("summarise_captioning"),
     message:
         "summing up the captioning study"
     script:

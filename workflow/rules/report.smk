@@ -14,7 +14,7 @@ rule write_config:
         mem_mb=memory(500),
         runtime=5,
     params:
-        config_hash=config_hash(),
+        config_hash=plan.config_hash,
     message:
         "writing the resolved configuration"
     script:
@@ -37,25 +37,21 @@ rule report:
     params:
         title=own_text("report/title"),
         examples=lookup("report/examples", within=config),
-        systems=caption_systems(),
-        encoders=retrieval_systems(),
-        generated=[
-            name
-            for name, settings in config["retrieval"]["datasets"].items()
-            if any(file.startswith(f"{WORLD}/") for file in settings["test"])
-        ],
-        generated_captions=generated_captions(),
-        weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
+        systems=captioning.systems,
+        encoders=retrieval.systems,
+        generated=retrieval.generated(),
+        generated_captions=captioning.generated,
+        weights=retrieval.weights(),
         retrievers={
             name: {key: settings[key] for key in ("backbone", "layer_strategy")}
             for name, settings in config["retrieval"]["retrievers"].items()
         },
-        trainings={name: list(training) for name, training in TRAININGS.items()},
+        trainings={name: list(training) for name, training in retrieval.trainings.items()},
         published=lookup("retrieval/published", within=config),
         experiment=lookup("experiment", within=config),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
-        logs=f"results/{config['experiment']}/logs",
-        code=code("report", *templates()),
+        logs=f"{plan.results}/logs",
+        code=plan.code("report", *plan.templates()),
     message:
         "writing the report"
     script:
@@ -77,7 +73,7 @@ rule check:
         mem_mb=memory(500),
         runtime=5,
     params:
-        code=code("check"),
+        code=plan.code("check"),
     message:
         "checking that nothing failed"
     script:

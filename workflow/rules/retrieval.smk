@@ -1,10 +1,13 @@
 # Study 1, retrieval: files → probe → normalise → check → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
+from retcap.retrieval.plan import FILES
+
+
 wildcard_constraints:
-    dataset="|".join(config["retrieval"]["datasets"]) or "none",
-    retriever="|".join(map(re.escape, TRAININGS)) or "none",
-    encoder="|".join(map(re.escape, retrieval_systems())),
+    dataset="|".join(retrieval.datasets) or "none",
+    retriever="|".join(map(re.escape, retrieval.trainings)) or "none",
+    encoder="|".join(map(re.escape, retrieval.systems)),
     shard="[0-9]+",
     file="jsonl/.+[.]jsonl",
 
@@ -22,7 +25,7 @@ rule build_m2kr_world:
         runtime=10,
     params:
         seed=lookup("m2kr_world/seed", within=config),
-        code=code("build_m2kr_world", *plugin_files("datasets", ["m2kr_world"])),
+        code=plan.code("build_m2kr_world", datasets=["m2kr_world"]),
     message:
         "drawing the retrieval world"
     script:
@@ -46,7 +49,7 @@ rule download_m2kr:
         file=lambda wildcards: wildcards.file,
         repository=lookup("retrieval/download/repository", within=config),
         revision=lookup("retrieval/download/revision", within=config),
-        code=code("download_m2kr"),
+        code=plan.code("download_m2kr"),
     message:
         "downloading {wildcards.file}"
     script:
@@ -55,7 +58,7 @@ rule download_m2kr:
 
 rule probe_retrieval:
     input:
-        files=retrieval_files,
+        files=lambda wildcards: retrieval.files(wildcards.dataset),
     output:
         probe="<results>/retrieval/probes/{dataset}.json",
     log:
@@ -69,10 +72,10 @@ rule probe_retrieval:
         runtime=15,
     params:
         dataset=lambda wildcards: wildcards.dataset,
-        files=retrieval_set("train", "train_passages", "valid", "valid_passages", "test", "passages"),
-        settings=retrieval_set("roots"),
+        files=lambda wildcards: retrieval.settings(wildcards.dataset, *FILES),
+        settings=lambda wildcards: retrieval.settings(wildcards.dataset, "roots"),
         max_share=lookup("retrieval/missing_images/max_share", within=config),
-        code=code("probe_retrieval"),
+        code=plan.code("probe_retrieval"),
     message:
         "looking for some of the pictures of {wildcards.dataset}"
     script:
@@ -81,9 +84,9 @@ rule probe_retrieval:
 
 rule normalise_retrieval:
     input:
-        files=retrieval_files,
+        files=lambda wildcards: retrieval.files(wildcards.dataset),
         # ancient: pictures have to be there before a set is read, but a new look at them is no reason to read it again
-        probe=ancient(retrieval_probe),
+        probe=ancient(lambda wildcards: retrieval.probe(wildcards.dataset)),
     output:
         data=directory("<results>/retrieval/normalised/{dataset}"),
     log:
@@ -95,15 +98,13 @@ rule normalise_retrieval:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=sized(60, 15),
-        disk_mb=sized(20000, 1000),
+        runtime=plan.sized(60, 15),
+        disk_mb=plan.sized(20000, 1000),
     params:
         dataset=lambda wildcards: wildcards.dataset,
-        settings=retrieval_set(
-            "train", "train_passages", "valid", "valid_passages", "test", "passages", "roots", "valid_limit", "holdout"
-        ),
+        settings=lambda wildcards: retrieval.settings(wildcards.dataset, *FILES, "roots", "valid_limit", "holdout"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: code("normalise_retrieval", *plugin_files("datasets", [wildcards.dataset])),
+        code=lambda wildcards: plan.code("normalise_retrieval", datasets=[wildcards.dataset]),
     message:
         "reading {wildcards.dataset}"
     script:
@@ -119,16 +120,16 @@ rule check_retrieval:
         "<logs>/check_retrieval/{dataset}.log",
     conda:
         "../../envs/data.yaml"
-    threads: sized(8, 2)
+    threads: plan.sized(8, 2)
     resources:
         mem_mb=memory(1000),
-        runtime=sized(120, 15),
+        runtime=plan.sized(120, 15),
     params:
         dataset=lambda wildcards: wildcards.dataset,
-        settings=retrieval_set("roots"),
+        settings=lambda wildcards: retrieval.settings(wildcards.dataset, "roots"),
         max_rejected=lookup("retrieval/max_rejected", within=config),
         max_share=lookup("retrieval/missing_images/max_share", within=config),
-        code=code("check_retrieval"),
+        code=plan.code("check_retrieval"),
     message:
         "counting rejected lines and missing pictures of {wildcards.dataset}"
     script:
@@ -150,13 +151,13 @@ rule pack_retrieval_images:
         "../../envs/data.yaml"
     threads: 8
     resources:
-        mem_mb=memory(sized(8000, 2000)),
-        runtime=sized(1440, 15),
-        disk_mb=sized({"jpeg": 60000}.get(config["retrieval"]["pack"]["encoding"], 400000), 2000),
+        mem_mb=memory(plan.sized(8000, 2000)),
+        runtime=plan.sized(1440, 15),
+        disk_mb=plan.sized({"jpeg": 60000}.get(config["retrieval"]["pack"]["encoding"], 400000), 2000),
     params:
-        settings=retrieval_set("roots"),
+        settings=lambda wildcards: retrieval.settings(wildcards.dataset, "roots"),
         pack=lookup("retrieval/pack", within=config),
-        code=code("pack_retrieval_images"),
+        code=plan.code("pack_retrieval_images"),
     message:
         "packing the images of {wildcards.dataset}"
     script:
@@ -175,13 +176,13 @@ rule audit_retrieval:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=memory(sized(4000, 1000)),
-        runtime=sized(120, 15),
+        mem_mb=memory(plan.sized(4000, 1000)),
+        runtime=plan.sized(120, 15),
     params:
         dataset=lambda wildcards: wildcards.dataset,
         near_duplicate_bits=lookup("retrieval/near_duplicate_bits", within=config),
         fail_on=lookup("retrieval/fail_on", within=config),
-        code=lambda wildcards: code("audit_retrieval", *plugin_files("datasets", [wildcards.dataset])),
+        code=lambda wildcards: plan.code("audit_retrieval", datasets=[wildcards.dataset]),
     message:
         "looking for leaks between the splits of {wildcards.dataset}"
     script:
@@ -203,11 +204,11 @@ rule screen_retrieval:
     resources:
         mem_mb=memory(2000),
         runtime=30,
-        disk_mb=sized(20000, 1000),
+        disk_mb=plan.sized(20000, 1000),
     params:
         dataset=lambda wildcards: wildcards.dataset,
         policy=lookup("retrieval/missing_images", within=config),
-        code=lambda wildcards: code("screen_retrieval", *plugin_files("datasets", [wildcards.dataset])),
+        code=lambda wildcards: plan.code("screen_retrieval", datasets=[wildcards.dataset]),
     message:
         "applying the policy for missing pictures to {wildcards.dataset}"
     script:
@@ -234,7 +235,7 @@ rule pretrain_tiny_clip:
         training=lookup("retrieval/tiny_clip", within=config),
         side_px=lookup("retrieval/pack/side_px", within=config),
         seed=lookup("seed", within=config),
-        code=code("pretrain_tiny_clip", *plugin_files("backbones", ["clip_open_clip"])),
+        code=plan.code("pretrain_tiny_clip", backbones=["clip_open_clip"]),
     message:
         "pre-training the tiny CLIP"
     script:
@@ -243,8 +244,8 @@ rule pretrain_tiny_clip:
 
 rule build_retriever:
     input:
-        backbone=lambda wildcards: backbone_folder(retriever(wildcards)["backbone"]),
-        weights=lambda wildcards: backbone_weights(retriever(wildcards)["backbone"]),
+        backbone=lambda wildcards: retrieval.backbone_folder(retrieval.backbone_name(wildcards.retriever)),
+        weights=lambda wildcards: retrieval.backbone_weights(retrieval.backbone_name(wildcards.retriever)),
     output:
         model=directory("<results>/models/untrained-{retriever}"),
         parameters="<results>/retrieval/parameters/{retriever}.json",
@@ -260,15 +261,13 @@ rule build_retriever:
         runtime=15,
     params:
         again=again("build_retriever"),
-        backbone=lambda wildcards: backbone(retriever(wildcards)["backbone"]),
-        layer_strategy=lambda wildcards: retriever(wildcards)["layer_strategy"],
-        cell=lambda wildcards: retriever(wildcards)["cell"],
+        backbone=lambda wildcards: retrieval.backbone(retrieval.backbone_name(wildcards.retriever)),
+        layer_strategy=lambda wildcards: retrieval.retriever(wildcards.retriever)["layer_strategy"],
+        cell=lambda wildcards: retrieval.retriever(wildcards.retriever)["cell"],
         freeze=lookup("retrieval/training/freeze", within=config),
-        retriever=lambda wildcards: TRAININGS[wildcards.retriever].retriever,
-        seed=training_seed,
-        code=lambda wildcards: code(
-            "build_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
-        ),
+        retriever=lambda wildcards: retrieval.trainings[wildcards.retriever].retriever,
+        seed=lambda wildcards: retrieval.trainings[wildcards.retriever].seed,
+        code=lambda wildcards: retrieval.training_code("build_retriever", wildcards.retriever),
     message:
         "building {wildcards.retriever}"
     script:
@@ -278,10 +277,10 @@ rule build_retriever:
 rule train_retriever:
     input:
         model="<results>/models/untrained-{retriever}",
-        data=collect("<results>/retrieval/data/{dataset}", dataset=config["retrieval"]["datasets"]),
-        packs=collect("<results>/retrieval/pack/{dataset}", dataset=config["retrieval"]["datasets"]),
+        data=collect("<results>/retrieval/data/{dataset}", dataset=retrieval.datasets),
+        packs=collect("<results>/retrieval/pack/{dataset}", dataset=retrieval.datasets),
         # ancient: an audit has to pass before a model is trained, but a new one is no reason to train again
-        audits=ancient(collect("<results>/retrieval/audit/{dataset}.json", dataset=config["retrieval"]["datasets"])),
+        audits=ancient(collect("<results>/retrieval/audit/{dataset}.json", dataset=retrieval.datasets)),
     output:
         **best_per_set(),
         model=directory("<results>/models/{retriever}"),
@@ -293,21 +292,19 @@ rule train_retriever:
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: sized(16, 2)
+    threads: plan.sized(16, 2)
     resources:
         attempt=attempt,
-        gpu=gpus(config["retrieval"]["training"]["gpus"]),
-        mem_mb=memory(sized(64000, 4000)),
-        runtime=sized(2880, 30),
-        disk_mb=sized(50000, 2000),
+        gpu=plan.gpus(config["retrieval"]["training"]["gpus"]),
+        mem_mb=memory(plan.sized(64000, 4000)),
+        runtime=plan.sized(2880, 30),
+        disk_mb=plan.sized(50000, 2000),
     params:
         again=again("train_retriever"),
-        training=training_settings(),
-        weights={name: settings["weight"] for name, settings in config["retrieval"]["datasets"].items()},
-        seed=training_seed,
-        code=lambda wildcards: code(
-            "train_retriever", *plugin_files("backbones", [backbone(retriever(wildcards)["backbone"])["plugin"]])
-        ),
+        training=retrieval.training_settings(),
+        weights=retrieval.weights(),
+        seed=lambda wildcards: retrieval.trainings[wildcards.retriever].seed,
+        code=lambda wildcards: retrieval.training_code("train_retriever", wildcards.retriever),
     message:
         "training {wildcards.retriever} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
@@ -316,8 +313,8 @@ rule train_retriever:
 
 rule embed_retrieval:
     input:
-        model=encoder_folder,
-        weights=encoder_weights,
+        model=lambda wildcards: retrieval.system_folder(wildcards.encoder),
+        weights=lambda wildcards: retrieval.system_weights(wildcards.encoder),
         data="<results>/retrieval/data/{dataset}",
         pack="<results>/retrieval/pack/{dataset}",
     output:
@@ -332,20 +329,20 @@ rule embed_retrieval:
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: sized(8, 1)
+    threads: plan.sized(8, 1)
     resources:
         attempt=attempt,
-        gpu=encoder_gpus,
-        mem_mb=memory(sized(16000, 2000)),
-        runtime=sized(240, 15),
+        gpu=lambda wildcards: retrieval.system_gpus(wildcards.encoder),
+        mem_mb=memory(plan.sized(16000, 2000)),
+        runtime=plan.sized(240, 15),
     params:
         again=again("embed_retrieval"),
         encoder=lambda wildcards: wildcards.encoder,
-        backbone=encoder_backbone,
+        backbone=lambda wildcards: retrieval.system_backbone(wildcards.encoder),
         embedding=lookup("retrieval/embedding", within=config),
         shard=lambda wildcards: int(wildcards.shard),
         seed=lookup("seed", within=config),
-        code=encoder_code,
+        code=lambda wildcards: retrieval.embedding_code(wildcards.encoder),
     message:
         "embedding {wildcards.dataset} with {wildcards.encoder}, shard {wildcards.shard} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
@@ -356,15 +353,15 @@ rule embed_retrieval:
 rule search_retrieval:
     input:
         queries=collect(
-            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=embedding_shards()
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=retrieval.shards
         ),
         passages=collect(
-            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=embedding_shards()
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=retrieval.shards
         ),
         ids=collect(
             "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/{side}/shard-{shard}.ids.parquet",
             side=["queries", "passages"],
-            shard=embedding_shards(),
+            shard=retrieval.shards,
         ),
         data="<results>/retrieval/data/{dataset}",
     output:
@@ -377,18 +374,18 @@ rule search_retrieval:
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: sized(8, 1)
+    threads: plan.sized(8, 1)
     resources:
         attempt=attempt,
-        gpu=encoder_gpus,
+        gpu=lambda wildcards: retrieval.system_gpus(wildcards.encoder),
         mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
-        runtime=sized(120, 15),
+        runtime=plan.sized(120, 15),
     params:
         again=again("search_retrieval"),
         encoder=lambda wildcards: wildcards.encoder,
         depth=lookup("retrieval/search/depth", within=config),
         memory_mb=lookup("retrieval/search/memory_mb", within=config),
-        code=code("search_retrieval"),
+        code=plan.code("search_retrieval"),
     message:
         "searching {wildcards.dataset} with {wildcards.encoder} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
@@ -399,15 +396,15 @@ rule search_retrieval:
 rule compare_indexes:
     input:
         queries=collect(
-            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=embedding_shards()
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/queries/shard-{shard}.npy", shard=retrieval.shards
         ),
         passages=collect(
-            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=embedding_shards()
+            "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/passages/shard-{shard}.npy", shard=retrieval.shards
         ),
         ids=collect(
             "<results>/retrieval/vectors/{{encoder}}/{{dataset}}/{side}/shard-{shard}.ids.parquet",
             side=["queries", "passages"],
-            shard=embedding_shards(),
+            shard=retrieval.shards,
         ),
         hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
     output:
@@ -417,15 +414,15 @@ rule compare_indexes:
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: sized(8, 1)
+    threads: plan.sized(8, 1)
     resources:
         attempt=attempt,
         mem_mb=memory(2000 + config["retrieval"]["search"]["memory_mb"]),
-        runtime=sized(120, 15),
+        runtime=plan.sized(120, 15),
     params:
         again=again("compare_indexes"),
         search=lookup("retrieval/search", within=config),
-        code=code("compare_indexes"),
+        code=plan.code("compare_indexes"),
     message:
         "comparing approximate indexes on {wildcards.dataset} with {wildcards.encoder}"
     script:
@@ -435,7 +432,7 @@ rule compare_indexes:
 rule score_retrieval:
     input:
         hits="<results>/retrieval/hits/{encoder}/{dataset}.parquet",
-        model=encoder_folder,
+        model=lambda wildcards: retrieval.system_folder(wildcards.encoder),
         data="<results>/retrieval/data/{dataset}",
     output:
         result="<results>/retrieval/scores/{encoder}/{dataset}.json",
@@ -458,9 +455,9 @@ rule score_retrieval:
         k=lookup("retrieval/k", within=config),
         dialects=lookup("retrieval/dialects", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
-        checkpoint=encoder_checkpoint,
+        checkpoint=lambda wildcards: retrieval.system_checkpoint(wildcards.encoder),
         seed=lookup("seed", within=config),
-        code=code("score_retrieval", *plugin_files("metrics", retrieval_metrics())),
+        code=plan.code("score_retrieval", metrics=retrieval.metrics),
     message:
         "scoring {wildcards.encoder} on {wildcards.dataset}"
     script:
@@ -469,11 +466,9 @@ rule score_retrieval:
 
 rule summarise_retrieval:
     input:
-        results=retrieval_results("scores/{encoder}/{dataset}.json"),
-        per_query=retrieval_results("scores/{encoder}/{dataset}.parquet"),
-        parameters=collect(
-            "<results>/retrieval/parameters/{retriever}.json", retriever=config["retrieval"]["retrievers"]
-        ),
+        results=retrieval.results("scores/{encoder}/{dataset}.json"),
+        per_query=retrieval.results("scores/{encoder}/{dataset}.parquet"),
+        parameters=collect("<results>/retrieval/parameters/{retriever}.json", retriever=retrieval.retrievers),
     output:
         table="<results>/retrieval/results.csv",
         trainings="<results>/retrieval/trainings.csv",
@@ -488,15 +483,15 @@ rule summarise_retrieval:
         mem_mb=memory(2000),
         runtime=15,
     params:
-        encoders=retrieval_systems(),
-        datasets=list(config["retrieval"]["datasets"]),
-        retrievers=list(config["retrieval"]["retrievers"]),
+        encoders=retrieval.systems,
+        datasets=retrieval.datasets,
+        retrievers=retrieval.retrievers,
         k=lookup("retrieval/k", within=config),
-        trainings={name: list(training) for name, training in TRAININGS.items()},
+        trainings={name: list(training) for name, training in retrieval.trainings.items()},
         published=lookup("retrieval/published", within=config),
         draws=lookup("retrieval/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),
-        code=code("summarise_retrieval"),
+        code=plan.code("summarise_retrieval"),
     message:
         "summing up the retrieval study"
     script:

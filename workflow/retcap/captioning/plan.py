@@ -1,0 +1,122 @@
+"""What the rules of the captioning study ask while the Snakefile is read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from retcap import plugins
+from retcap.captioning import asked
+from retcap.plan import Plan, checkpoint_files
+from retcap.records import CaptionerCard
+
+SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
+GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
+
+
+@dataclass(frozen=True)
+class CaptioningPlan:
+    """Systems, options and files of the captioning study."""
+
+    plan: Plan
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The study's section of the configuration."""
+        return self.plan.config["captioning"]
+
+    @property
+    def folder(self) -> str:
+        """Folder of the study's results."""
+        return f"{self.plan.results}/captioning"
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of all systems that are scored: models, then baselines."""
+        return self.own["models"] + self.own["baselines"]
+
+    @property
+    def generated(self) -> bool:
+        """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+        return self._is_generated("csv")
+
+    def option(self, captioner: str, name: str) -> Any:
+        """One setting of a captioner, its own or else the study's."""
+        own = self.own["options"].get(captioner, {}).get(name)
+        return self.own.get(name) if own is None else own
+
+    def card(self, captioner: str) -> CaptionerCard:
+        """What a captioner says of itself."""
+        return plugins.load("captioners", captioner).CARD
+
+    def made_checkpoint(self, captioner: str) -> str | list[str]:
+        """Folder of a captioner's tiny checkpoint, made by a rule; nothing when a ready checkpoint is named."""
+        tiny = self.option(captioner, "checkpoint") == "tiny"
+        return f"{self.plan.results}/models/{captioner}" if tiny else []
+
+    def weights(self, captioner: str) -> list[str]:
+        """Files of a captioner's own checkpoint folder."""
+        return checkpoint_files(self.option(captioner, "checkpoint"))
+
+    def made_images(self, csv: str) -> str | list[str]:
+        """The generated images that belong to the CSV of a key, where a rule makes it; nothing for one's own."""
+        return f"{self.plan.shared['panorama_world']}/images" if self._is_generated(csv) else []
+
+    def asked(self) -> str:
+        """What there is to caption: pairs, pictures, and all that shapes the pixels and the pairs."""
+        if self.generated:
+            return GENERATED
+        own = self.own
+        settings = {name: own[name] for name in SHAPING} | {"code": self.reading_code()}
+        return asked.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+
+    def pictures(self, csv: str) -> str:
+        """Which pictures of the CSV of a key are there, so that new ones count."""
+        own = self.own
+        if self._is_generated(csv):
+            return GENERATED
+        return asked.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+
+    def reading_code(self) -> str:
+        """Digest of all that reads a caption CSV and its pictures."""
+        return self.plan.code("prepare_captions", datasets=[self.own["dataset"]])
+
+    def human_captions(self) -> str | list[str]:
+        """Captions of the human baseline, which say what is held out where systems are compared with it."""
+        return f"{self.folder}/captions/human.parquet" if "human" in self.own["baselines"] else []
+
+    def spice_parser(self) -> str | list[str]:
+        """What was found of the parser that SPICE needs; nothing where the configuration does not ask for one."""
+        own = self.own["spice"]
+        wanted = "spice" in self.own["metrics"] and (own["download"] or own["jars"])
+        return f"{self.folder}/spice_parser.json" if wanted else []
+
+    def spice_heap_mb(self) -> int:
+        """Memory of the parser of SPICE, where it runs."""
+        return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
+
+    def reported(self) -> dict[str, Any]:
+        """What the report is made of, by name; nothing where the study does not run."""
+        if not self.plan.runs("captioning"):
+            return {}
+        folder = self.folder
+        return {
+            "summary": f"{folder}/all_models_summary.json",
+            "pairs": f"{folder}/pairs.parquet",
+            "pack": f"{folder}/pack",
+            "coverage": f"{folder}/coverage.json",
+            "quarantine": f"{folder}/quarantine.jsonl",
+            "captions": [f"{folder}/cleaned/{system}.parquet" for system in self.systems],
+            "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
+        }
+
+    def checked(self) -> dict[str, list[str]]:
+        """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
+        if not self.plan.runs("captioning"):
+            return {}
+        return {
+            "summaries": [f"{self.folder}/all_models_summary.json"],
+            "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
+            "metrics": [f"{self.folder}/{system}_metrics.json" for system in self.systems],
+        }
+
+    def _is_generated(self, csv: str) -> bool:
+        return bool(self.own[csv]) and self.own[csv].startswith(f"{self.plan.shared['panorama_world']}/")

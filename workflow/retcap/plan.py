@@ -1,0 +1,76 @@
+"""What the rules of every study ask while the Snakefile is read: places, amounts, digests of the code.
+
+The plan of a study stands in its `plan` module. All take the resolved configuration and names, know nothing of
+Snakemake, and import nothing heavy.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from retcap import plugins
+from retcap.config import shared
+from retcap.reruns.digest import recorded
+
+ALONE = 2  # retries of a rule that may fail alone; see retcap/jobs/failures/killed.py
+Amount = TypeVar("Amount")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all studies share. `config`: the resolved configuration; `workflow`: the folder of scripts and templates."""
+
+    config: Mapping[str, Any]
+    workflow: Path
+
+    @property
+    def results(self) -> str:
+        """Folder of the experiment."""
+        return f"results/{self.config['experiment']}"
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """Folders that experiments share, by their placeholder."""
+        return shared.folders(self.config)
+
+    @property
+    def config_hash(self) -> str:
+        """12 hex digits over the whole configuration: a param that changes with any key, and prints short."""
+        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:12]
+
+    def runs(self, study: str) -> bool:
+        """Whether a study is part of the run."""
+        return study in self.config["studies"]
+
+    def gpus(self, count: int) -> int:
+        """Number of GPUs to ask for; none when the configuration runs on the CPU."""
+        return count if self.config["device"] == "cuda" else 0
+
+    def sized(self, full: Amount, small: Amount) -> Amount:
+        """What a job of the full study asks for, or one of the demo: a cluster's short queues take only small jobs."""
+        return full if self.config["device"] == "cuda" else small
+
+    def code(self, script: str, *files: Path, **names: Iterable[str]) -> str:
+        """Digest of a script, of all it imports, of further files, and of plugins: their `names` by kind."""
+        used = [plugins.path(kind, name) for kind, own in names.items() for name in own]
+        return recorded(self.workflow / f"scripts/{script}.py", *files, *used)
+
+    def templates(self) -> list[Path]:
+        """Templates and style sheets of the report, for `code`."""
+        return sorted(path for path in (self.workflow / "report").rglob("*") if path.is_file())
+
+
+def checkpoint_files(source: str) -> list[str]:
+    """Files of a checkpoint folder of the user's own, nothing for a hub id or a checkpoint that a rule makes.
+
+    Snakemake judges a folder by its own time, which changes with a new file in it but not with one written over.
+    """
+    folder = Path(source)
+    if source in ("tiny", "hub") or not folder.is_dir():
+        return []
+    return sorted(
+        str(file) for file in folder.iterdir() if file.is_file() and file.suffix != ".md" and file.name[0] != "."
+    )
