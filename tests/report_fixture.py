@@ -9,6 +9,8 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from report_fixture_retrieval import retrieval, write_json, write_parquet
+from retcap.analysis import compare
+from retcap.captioning.differences import differences
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
 from retcap.report import CaptioningInputs, ReportInputs
@@ -56,11 +58,11 @@ def captioning(folder: Path, image_count: int) -> CaptioningInputs:
     rng = np.random.default_rng(7)
     items = _items(folder, image_count, rng)
     records: dict[str, list] = {"models": [], "baselines": []}
-    scores, captions = {}, {}
+    scores, captions, tables = {}, {}, {}
     difficulty = rng.gamma(2.0, 0.5, len(items))
     for name, level in {**MODELS, **BASELINES}.items():
         table = _held_out(_scores(items, level or 0.0, difficulty, rng), items, name)
-        record = _metrics(name, table) | ({"training": TRAINING} if name == "blind" else {})
+        tables[name], record = table, _metrics(name, table) | ({"training": TRAINING} if name == "blind" else {})
         records["baselines" if name in BASELINES else "models"].append(record)
         scores[name] = write_parquet(folder / f"{name}_scores.parquet", table)
         captions[name] = write_parquet(folder / f"{name}.parquet", _captions(name, items, rng))
@@ -72,8 +74,11 @@ def captioning(folder: Path, image_count: int) -> CaptioningInputs:
         "single_reference_share": 0.05,
         "manifest_sha256": "9c" * 32,
     }
+    found = differences(records, tables, "panorama_world", draws=1000, seed=0)
+    compare.write(folder / "differences.json", found)
     return CaptioningInputs(
         summary=write_json(folder / "all_models_summary.json", {"total": 8, "completed": 7, "failed": 1, **records}),
+        differences=folder / "differences.json",
         scores=scores,
         captions=captions,
         items=write_parquet(folder / "pairs.parquet", items),

@@ -143,7 +143,7 @@ def _differences() -> list[dict]:
             spread = 2 * gain if (other, dataset) == ("zero-shot", "m2kr_okvqa") else gain / 2
             bounds = {"ci_low": gain - spread, "ci_high": gain + spread, "p": 0.0001, "p_holm": None}
             names = {"dataset": dataset, "first": "trained", "second": other, "metric": "R@5"}
-            records += [names | {"n": 200, "difference": gain} | bounds] if other != "trained" else []
+            records += [names | {"n": 200, "clusters": 200, "difference": gain} | bounds] if other != "trained" else []
     return records
 
 

@@ -598,7 +598,7 @@ def test_the_bootstrap_draws_images_not_pairs():
         pairs = scoring.Pairs([str(i) for i in range(len(items))], images, [], [], [], ["ok"] * len(items))
         result = Result(float(items.mean()), len(items), "x", items=items)
         scores = scoring.Scores(pairs, {"rougeL": result}, plugin_of={"rougeL": "rouge_l"})
-        interval = item_tables.bootstrap(scores, rng=np.random.default_rng(0), draws=200)["rougeL"]
+        interval = item_tables.intervals(scores, rng=np.random.default_rng(0), draws=200)["rougeL"]
         return interval.high - interval.low
 
     assert width(10) == pytest.approx(width(1), rel=1e-9)

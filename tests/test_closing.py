@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retcap import metric_titles, plugins
-from retcap.retrieval.comparison import published_rows
+from retcap.retrieval.summary import published_rows
 from retcap.terminal import closing
 
 CONFIG = {

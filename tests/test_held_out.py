@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retcap import plugins
+from retcap.captioning.differences import differences
 from retcap.captions import baselines, clean, files, held_out, item_tables, places, scoring
 from retcap.captions.context import Context
 from retcap.captions.frequencies import count_documents
-from retcap.report import comparisons
+from retcap.report.caption_differences import human_table
 from retcap.report.scores import System
 
 METRICS = ["bleu", "bleu_coco", "rouge_l", "cider"]
@@ -58,9 +59,14 @@ def compared(items: pd.DataFrame, systems: dict[str, pd.DataFrame], held) -> dic
     found, tables = [], {}
     for name, captions in systems.items():
         scores, record = score(items, captions, held)
-        found.append(System(name, record | {"status": "completed"}, baseline=name in ("human", "blind")))
+        entry = record | {"model_name": name, "status": "completed"}
+        found.append(System(name, entry, baseline=name in ("human", "blind")))
         tables[name] = item_tables.item_table(scores)
-    return comparisons.human_table(found, tables)
+    summary = {
+        part: [system.record for system in found if system.baseline == (part == "baselines")]
+        for part in ("models", "baselines")
+    }
+    return human_table(found, differences(summary, tables, "x", draws=1000, seed=0))
 
 
 @pytest.mark.parametrize("draws", [1, 4])

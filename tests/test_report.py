@@ -20,13 +20,15 @@ import report_fixture as fixture
 import report_fixture_retrieval
 from report_fixture_retrieval import SETS
 from retcap import report
+from retcap.captioning.differences import differences as captioning_differences
+from retcap.records import Difference
 from retcap.report import (
     CaptioningInputs,
     ReportInputs,
     RetrievalInputs,
     build_report,
     checks,
-    contrasts,
+    differences,
     jobs,
     palette,
     passages,
@@ -34,8 +36,8 @@ from retcap.report import (
     scores,
     wording,
 )
-from retcap.report import comparisons as comparisons_module
 from retcap.report import examples as examples_module
+from retcap.report.caption_differences import model_tests, sight_table
 from retcap.report.scores import System
 from retcap.retrieval.judging.collapse import collapsed
 from retcap.retrieval.trainings import Training
@@ -433,7 +435,7 @@ def test_gain_over_blind_is_paired_and_judged_by_its_interval(shift, verdict):
         for name, value in {"model": base + shift + 0.05 * rng.standard_normal(60), "blind": base}.items()
     }
     systems = [_system(name, float(frame["cider"].mean()), name == "blind") for name, frame in frames.items()]
-    table = comparisons_module.sight_table(systems, frames)
+    table = sight_table(systems, _differences(systems, frames))
     assert table
     difference = table["blocks"]["blind"]["model"]["cider"]
     assert difference.value == pytest.approx(shift, abs=0.03)  # 60 draws of noise 0.05: standard error 0.0065
@@ -453,7 +455,7 @@ def test_model_letters_follow_the_tests():
         for name, value in levels.items()
     }
     systems = [_system(name, float(frame["cider"].mean()), False) for name, frame in frames.items()]
-    tests = comparisons_module.model_tests(systems, frames)
+    tests = model_tests(systems, _differences(systems, frames))
     assert tests
     assert tests["letters"]["one"] == tests["letters"]["same"] == "a"
     assert tests["letters"]["less"] == "b"
@@ -582,21 +584,26 @@ def test_the_best_value_of_a_metric_may_be_the_lowest():
 
 
 def test_a_lead_counts_from_both_sides():
-    record = {"dataset": "x", "metric": "R@5", "p": 0.01, "p_holm": 0.02}
     records = [
-        record | {"first": "a", "second": "b", "difference": -0.2, "ci_low": -0.3, "ci_high": -0.1},
-        record | {"first": "a", "second": "c", "difference": 0.2, "ci_low": 0.1, "ci_high": 0.3},
-        record | {"first": "b", "second": "c", "difference": 0.1, "ci_low": -0.1, "ci_high": 0.3},
+        _difference("a", "b", -0.2, -0.3, -0.1),
+        _difference("a", "c", 0.2, 0.1, 0.3),
+        _difference("b", "c", 0.1, -0.1, 0.3),
     ]
-    tables = contrasts.matrix(records, ["x"], ["a", "b"], ["R@5"])
-    assert contrasts.won(tables, "a") == (1, 2)
-    assert contrasts.won(tables, "b") == (1, 2)  # ahead of a, undecided against c
+    tables = differences.matrix(records, ["x"], ["a", "b"], ["R@5"])
+    assert differences.won(tables, "a") == (1, 2)
+    assert differences.won(tables, "b") == (1, 2)  # ahead of a, undecided against c
 
 
 def test_a_difference_without_a_value_stays_empty():
-    record = {"dataset": "x", "first": "a", "second": "b", "metric": "R@5", "difference": None, "p_holm": None}
-    [table] = contrasts.matrix([record], ["x"], ["a"], ["R@5"])
-    assert table["rows"][0]["cells"][0]["text"] == "–"
+    [table] = differences.matrix([_difference("a", "b", None, None, None)], ["x"], ["a"], ["R@5"])
+    assert table["rows"][0]["cells"][0].text == "–"
+
+
+def test_a_record_that_lacks_a_key_names_its_file(tmp_path):
+    path = tmp_path / "differences.json"
+    path.write_text('[{"dataset": "x"}]')
+    with pytest.raises(ValueError, match=r"differences\.json: Object missing required field `first` - at `\$\[0\]`"):
+        differences.read(path)
 
 
 def test_records_of_another_configuration_are_counted_and_left_out(tmp_path):
@@ -676,4 +683,21 @@ def test_doctests():
 
 
 def _system(name: str, value: float, baseline: bool) -> System:
-    return System(name, {"status": "completed", "metrics": {"cider": value}, "details": {}}, baseline)
+    entry = {"model_name": name, "status": "completed", "references": "all", "held_out": None}
+    details = {"cider": {"value": value, "metric": "cider"}}
+    return System(name, entry | {"metrics": {"cider": value}, "details": details}, baseline)
+
+
+def _differences(systems: list[System], frames: dict[str, pd.DataFrame]) -> list[Difference]:
+    """Of some systems, as the summary of the study computes them."""
+    summary = {
+        part: [one.record for one in systems if one.baseline == (part == "baselines")]
+        for part in ("models", "baselines")
+    }
+    return captioning_differences(summary, frames, "x", draws=1000, seed=0)
+
+
+def _difference(first: str, second: str, value: float | None, low: float | None, high: float | None) -> Difference:
+    names = {"dataset": "x", "first": first, "second": second, "metric": "R@5"}
+    found = {"difference": value, "ci_low": low, "ci_high": high, "p": 0.01, "p_holm": 0.02}
+    return Difference(**names, **found, n=200, clusters=200)

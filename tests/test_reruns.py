@@ -117,6 +117,17 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "report",
         "check",
     },
+    ("workflow/retcap/analysis/compare.py", "ROUNDS = 10_000", "ROUNDS = 20_000"): {
+        "summarise_retrieval",
+        "summarise_captioning",
+        "report",
+        "check",
+    },
+    ("workflow/retcap/captioning/differences.py", '"held out"', '"held  out"'): {
+        "summarise_captioning",
+        "report",
+        "check",
+    },
     ("workflow/retcap/captions/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
     | {"count_caption_ngrams"},
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
@@ -183,6 +194,18 @@ def test_a_checkout_runs_nothing(finished: Path):
     for file in sorted((finished / "workflow").rglob("*")):
         file.touch()  # git checkout gives new mtimes
     assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+@pytest.mark.parametrize("study", ["captioning", "retrieval"])
+@pytest.mark.parametrize(("key", "was", "now"), [("draws", 1000, 999), ("seed", 0, 1)])
+def test_the_differences_follow_draws_and_seed_of_the_configuration(
+    finished: Path, study: str, key: str, was: int, now: int
+):
+    setting = "seed=1" if key == "seed" else f"{study}={{bootstrap_draws: 999}}"
+    only = ["--allowed-rules", f"summarise_{study}", "--", f"results/demo/{study}/differences.json"]
+    text = snakemake(finished, "-n", "--config", setting, *only)  # as if no score depended on the key
+    assert rules_to_run(text) == {f"summarise_{study}"}
+    assert re.search(rf"before: (.*,)?{was}[, ].*now: (.*,)?{now}[, ]", text)
 
 
 def test_only_the_touched_model_runs(finished: Path):

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 import retrieval_tables as world
 from retcap import plugins
-from retcap.analysis import stats
+from retcap.analysis import bootstrap
+from retcap.analysis.compare import compare
 from retcap.features.vectors import Vectors
-from retcap.retrieval.differences import compare
+from retcap.records import Difference
+from retcap.retrieval.differences import pairs
 from retcap.retrieval.judging.dialects import DialectError
 from retcap.retrieval.judging.floors import random_hit
 from retcap.retrieval.judging.ways import score_ways
@@ -394,9 +396,9 @@ def test_the_table_per_query_reproduces_the_scores():
         assert table[name].mean() == pytest.approx(world.value(found.result, name))  # null is left out by both
     for k in (1, 5, 10, 20):
         assert (table["first_gold_rank"] <= k).mean() == pytest.approx(world.value(found.result, f"R@{k}"))
-    systems = [stats.mean_table(table[name].to_numpy(dtype=float)) for name in ("PR@10", "PR@5")]
-    codes, count = stats.cluster_codes(table["cluster"])
-    gain = stats.paired_difference(*systems, codes, stats.draw_weights(count, 300, np.random.default_rng(0)))
+    systems = [bootstrap.mean_table(table[name].to_numpy(dtype=float)) for name in ("PR@10", "PR@5")]
+    codes, count = bootstrap.cluster_codes(table["cluster"])
+    gain = bootstrap.paired_difference(*systems, codes, bootstrap.draw_weights(count, 300, np.random.default_rng(0)))
     assert gain.value == pytest.approx(world.value(found.result, "PR@10") - world.value(found.result, "PR@5"))
 
 
@@ -528,29 +530,34 @@ def systems_with_a_planted_gain() -> dict[str, pa.Table]:
     return {name: score_hits(queries, passages, one, (1,), about=world.ABOUT).per_query for name, one in hits.items()}
 
 
+def differences(tables: dict[str, pa.Table], metrics: tuple[str, ...], rounds: int, baselines=()) -> list[Difference]:
+    rng = np.random.default_rng(0)
+    return compare(pairs(tables, "demo", metrics, baselines), lambda: rng, draws=1000, rounds=rounds)
+
+
 def test_a_planted_gain_is_found_and_twins_are_not_told_apart():
-    records = compare(systems_with_a_planted_gain(), "demo", np.random.default_rng(0), ("R@1", "PR@1"), rounds=999)
-    found = {(one["first"], one["second"], one["metric"]): one for one in records}
+    records = differences(systems_with_a_planted_gain(), ("R@1", "PR@1"), rounds=999)
+    found = {(one.first, one.second, one.metric): one for one in records}
     assert len(found) == 6
     gain = found["better", "worse", "R@1"]
-    assert gain["difference"] == pytest.approx(0.5)
-    assert 0.3 < gain["ci_low"] < 0.5 < gain["ci_high"] < 0.7
-    assert (gain["p"], gain["n"]) == (1 / 1000, 120)
-    assert gain["p_holm"] == pytest.approx(3 / 1000)  # the smallest of three
-    assert found["better", "worse", "PR@1"]["n"] == 96  # queries without an answer take no part
+    assert gain.difference == pytest.approx(0.5)
+    assert 0.3 < gain.ci_low < 0.5 < gain.ci_high < 0.7
+    assert (gain.p, gain.n) == (1 / 1000, 120)
+    assert gain.p_holm == pytest.approx(3 / 1000)  # the smallest of three
+    assert found["better", "worse", "PR@1"].n == 96  # queries without an answer take no part
     same = found["worse", "twin", "R@1"]
-    assert (same["difference"], same["p"], same["p_holm"]) == (0, 1, 1)
+    assert (same.difference, same.p, same.p_holm) == (0, 1, 1)
 
 
 def test_baselines_are_compared_but_are_no_part_of_the_family():
     tables = systems_with_a_planted_gain()
-    records = compare(tables, "demo", np.random.default_rng(0), ("R@1",), baselines=("worse", "twin"), rounds=99)
-    assert [(one["first"], one["second"]) for one in records] == [("better", "worse"), ("better", "twin")]
-    assert all(one["p"] == 1 / 100 and one["p_holm"] is None for one in records)
+    records = differences(tables, ("R@1",), rounds=99, baselines=("worse", "twin"))
+    assert [(one.first, one.second) for one in records] == [("better", "worse"), ("better", "twin")]
+    assert all(one.p == 1 / 100 and one.p_holm is None for one in records)
 
 
 def test_systems_scored_on_other_queries_are_not_compared():
     tables = systems_with_a_planted_gain()
     tables["worse"] = tables["worse"].slice(0, 100)
     with pytest.raises(ValueError, match="demo: worse and better were scored on different queries"):
-        compare(tables, "demo", np.random.default_rng(0))
+        differences(tables, ("R@1",), rounds=9)

@@ -14,7 +14,8 @@ from PIL import Image
 from retcap import plugins
 from retcap.config.retrieval import Retrieval
 from retcap.jobs.failures.record import Failure
-from retcap.retrieval import comparison, study, systems
+from retcap.retrieval import study, summary, systems
+from retcap.retrieval.differences import differences
 from retcap.retrieval.m2kr import pictures
 from retcap.retrieval.trainings import spread, trainings
 from retcap.retriever import pairs
@@ -121,7 +122,7 @@ def result(system: str, dataset: str, value: float) -> dict:
 
 
 def test_the_table_has_a_row_per_dialect_system_set_and_metric():
-    frame = comparison.table([result("a", "x", 0.5), result("b", "x", 0.25)]).astype(object)
+    frame = summary.table([result("a", "x", 0.5), result("b", "x", 0.25)]).astype(object)
     columns = ["dialect", "system", "dataset", "metric", "value", "ci_low", "n", "floor", "corpus_size"]
     assert frame.where(frame.notna(), None)[columns].values.tolist() == [
         ["strict", "a", "x", "R@5", 0.5, 0.4, 4, 0.1, 5],
@@ -146,7 +147,7 @@ def test_a_checkpoint_is_named_by_its_weights(tmp_path: Path):
 
 
 def test_published_rows_are_marked_and_carry_their_caveat():
-    rows = comparison.published_rows(["m2kr_oven"])
+    rows = summary.published_rows(["m2kr_oven"])
     assert rows["source"].str.startswith("published: ").all()
     assert rows["caveat"].str.len().min() > 10
     ret = rows[(rows["system"] == "ReT CLIP ViT-L") & (rows["dataset"] == "m2kr_oven") & (rows["metric"] == "R@5")]
@@ -162,12 +163,10 @@ def test_paired_differences_are_those_of_the_means(tmp_path: Path):
             pa.table({"query_row": range(4), "query_id": list("abcd"), "cluster": list("abcd"), "R@5": column}),
             paths[name]["x"],
         )
-    found = comparison.differences(paths, ["ours"], 5, draws=200, seed=1)
-    assert [(one["first"], one["second"], one["dataset"], one["metric"]) for one in found] == [
-        ("ours", "other", "x", "R@5")
-    ]
-    assert found[0]["difference"] == 0.5
-    assert 0 <= found[0]["ci_low"] <= 0.5 <= found[0]["ci_high"] <= 1
+    found = differences(paths, ["ours"], 5, draws=200, seed=1)
+    assert [(one.first, one.second, one.dataset, one.metric) for one in found] == [("ours", "other", "x", "R@5")]
+    assert found[0].difference == 0.5
+    assert 0 <= found[0].ci_low <= 0.5 <= found[0].ci_high <= 1
 
 
 def test_differences_are_among_the_systems_that_have_a_result(tmp_path: Path):
@@ -183,27 +182,27 @@ def test_differences_are_among_the_systems_that_have_a_result(tmp_path: Path):
     seeds = {"a": 1, "b": 2, "blind": 3}
     whole = {name: {one: table(name, one, seed + len(one)) for one in ("x", "yy")} for name, seed in seeds.items()}
     lost = {"failed": {}, "a": whole["a"], "b": whole["b"], "blind": {"yy": whole["blind"]["yy"]}}
-    found = comparison.differences(lost, ["failed", "a", "b"], 5, draws=200, seed=1)
-    assert [(one["first"], one["second"], one["dataset"]) for one in found] == [
+    found = differences(lost, ["failed", "a", "b"], 5, draws=200, seed=1)
+    assert [(one.first, one.second, one.dataset) for one in found] == [
         ("a", "b", "x"),
         ("a", "b", "yy"),
         ("a", "blind", "yy"),
         ("b", "blind", "yy"),
     ]
-    complete = comparison.differences(whole, ["a", "b"], 5, draws=200, seed=1)
-    assert [one for one in found if one["dataset"] == "yy"] == [one for one in complete if one["dataset"] == "yy"]
-    assert comparison.differences({"failed": {}}, ["failed"], 5, draws=200, seed=1) == []
+    complete = differences(whole, ["a", "b"], 5, draws=200, seed=1)
+    assert [one for one in found if one.dataset == "yy"] == [one for one in complete if one.dataset == "yy"]
+    assert differences({"failed": {}}, ["failed"], 5, draws=200, seed=1) == []
 
 
 def test_what_failed_stands_beside_what_was_scored(tmp_path: Path):
     failure = Failure("error", "embed_retrieval", {"encoder": "b"}, "MemoryError", "b.log")
     (tmp_path / "a.json").write_text(json.dumps(result("a", "x", 0.5)))
     places, paths = [("a", "x"), ("b", "x")], [str(tmp_path / "a.json"), "b.json"]
-    scored = comparison.gather(places, paths, ["a.parquet", "b.parquet"], {"b.json": failure})
+    scored = summary.gather(places, paths, ["a.parquet", "b.parquet"], {"b.json": failure})
     assert scored.results == [result("a", "x", 0.5)]
     assert scored.per_query == {"a": {"x": Path("a.parquet")}, "b": {}}
     assert scored.failed == {("b", "x"): "MemoryError (embed_retrieval b)"}
-    rows = comparison.failed_rows(scored.failed)
+    rows = summary.failed_rows(scored.failed)
     assert rows.to_dict("records") == [
         {"system": "b", "dataset": "x", "source": "failed: MemoryError (embed_retrieval b)"}
     ]
@@ -214,10 +213,10 @@ def test_systems_that_agree_on_every_query_may_still_differ_on_others(tmp_path: 
     columns = {"query_row": range(60), "query_id": [str(n) for n in range(60)], "cluster": [str(n) for n in range(60)]}
     for found in paths.values():
         pq.write_table(pa.table(columns | {"R@5": [float(n % 2) for n in range(60)]}), found["x"])
-    (record,) = comparison.differences(paths, ["ours"], 5, draws=100, seed=1)
+    (record,) = differences(paths, ["ours"], 5, draws=100, seed=1)
     bound = 1 - 0.025 ** (1 / 60)
-    assert (record["difference"], record["clusters"]) == (0, 60)
-    assert (record["ci_low"], record["ci_high"]) == pytest.approx((-bound, bound))
+    assert (record.difference, record.clusters) == (0, 60)
+    assert (record.ci_low, record.ci_high) == pytest.approx((-bound, bound))
 
 
 def test_validation_in_the_test_corpus_gets_the_passages_that_its_lines_bring(world: Path, tmp_path: Path):

@@ -12,12 +12,20 @@ import json, runpy, sys
 from types import SimpleNamespace
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 
+def files(given):
+    found = InputFiles()
+    for name, value in given.items():
+        many, start = isinstance(value, list), len(found)
+        found.extend(value if many else [value])
+        found._set_name(name, start, end=len(found) if many else None)
+    return found
+
 script, given = sys.argv[1], json.loads(sys.argv[2])
 snakemake = SimpleNamespace(
     rule=given["rule"],
     threads=1,
     scriptdir=".",
-    input=InputFiles(fromdict=given["input"]),
+    input=files(given["input"]),
     output=OutputFiles(fromdict=given["output"]),
     params=Params(fromdict=given["params"] | {"code": given["rule"]}),
     wildcards=Wildcards(fromdict=given["wildcards"]),

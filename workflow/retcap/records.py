@@ -72,3 +72,23 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str  # short stable code, such as "empty_annotation"
     detail: str
     record: str  # the offending text, cut at 500 characters
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """First minus second in one metric, on the items of a data set that both were judged on; see `differences.json`.
+
+    The value has the unit of the metric; it and what follows are None where there is nothing to tell it from.
+    """
+
+    dataset: str
+    first: str
+    second: str
+    metric: str
+    n: int  # items: queries or pairs
+    clusters: int  # of items that were drawn together, such as those of one picture
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None  # of the approximate randomisation test
+    p_holm: float | None  # adjusted over the pairs of its family; None outside of it
+    references: str | None = None  # captioning: "all", or "held out" where both are judged without a human's own

@@ -346,21 +346,26 @@ rule score_captions:
 rule summarise_captioning:
     input:
         metrics=collect("<results>/captioning/{system}_metrics.json", system=captioning.systems),
+        scores=collect("<results>/captioning/scores/{system}.parquet", system=captioning.systems),
     output:
         summary="<results>/captioning/all_models_summary.json",
+        differences="<results>/captioning/differences.json",
     log:
         "<logs>/summarise_captioning.log",
     conda:
-        "../../envs/data.yaml"
+        "../../envs/metrics.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=5,
+        mem_mb=memory(2000),
+        runtime=30,
     params:
         models=lookup("captioning/models", within=config),
         baselines=lookup("captioning/baselines", within=config),
         split=own_text("captioning/split"),
-        code=plan.code("summarise_captioning"),
+        dataset=lookup("captioning/dataset", within=config),
+        draws=lookup("captioning/bootstrap_draws", within=config),
+        seed=lookup("seed", within=config),
+        code=plan.code("summarise_captioning", metrics=config["captioning"]["metrics"]),
     message:
         "summing up the captioning study"
     script:

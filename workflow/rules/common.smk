@@ -26,19 +26,29 @@ def stop(message):
 def resolved_config():
     """The validated configuration; stops the workflow with all problems at once."""
     given = [min(os.path.relpath(file), os.path.abspath(file), key=len) for file in workflow.overwrite_configfiles]
-    files = [DEFAULTS, *given]
     settings = workflow.config_settings
+    origin = ((), {}, ()) if FROM_MODULE else ([DEFAULTS, *given], settings.config, settings.config_args)
     try:
-        found = resolve(config, files, settings.config, settings.config_args)
+        found = resolve(config, *origin)
     except ConfigError as error:
         stop(str(error))
-    problems = surroundings.problems(Path(workflow.basedir), found["experiment"])
+    problems = surroundings.problems(HERE.parent, found["experiment"])
     if problems:
         stop("\n".join(problems))
-    replaced = overwriting.warning(found, settings.overwrite_config)
+    replaced = overwriting.warning(found, config if FROM_MODULE else settings.overwrite_config)
     if replaced and workflow.is_main_process:
         logger.warning(replaced)
     return found
+
+
+def stop_if_renamed():
+    """Notes of failures, logs and checkpoints of killed jobs are found by the names of their rules."""
+    renamed = workflow.modifier.modify_rulename
+    for name in workflow.modifier.rule_whitelist or ["caption"]:
+        if renamed(name) != name:
+            stop(
+                f"`use rule` calls `{name}` of retcap `{renamed(name)}`, and its rules keep their names. Leave out `as`."
+            )
 
 
 def memory(amount):
@@ -95,10 +105,14 @@ def check_inputs(wildcards):
 bytecode.keep_for_jobs()
 surroundings.quote_python()
 follow_no_ancient_inputs()
+FROM_MODULE = workflow.modifier.skip_configfile  # `module retcap: config: ...` of another workflow
+stop_if_renamed()
 resolved = resolved_config()
+if FROM_MODULE:
+    config = {}  # the other workflow's stays as it is
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
-plan = Plan(config, Path(workflow.basedir) / "workflow")
+plan = Plan(config, HERE)
 captioning = CaptioningPlan(plan)
 retrieval = RetrievalPlan(plan)
 FAILED_BEFORE = tries.failures(plan.results)

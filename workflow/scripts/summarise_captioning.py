@@ -1,18 +1,24 @@
-"""Sum up the captioning study over all models and baselines, with true counts."""
+"""Sum up the captioning study over all models and baselines: true counts, and which differences hold."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retcap.analysis import compare
 from retcap.captioning import summary
+from retcap.captioning.differences import differences, read_tables
 from retcap.jobs import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake, accept_failed=True) as run:
-    params = snakemake.params
-    paths = dict(zip(params.models + params.baselines, snakemake.input.metrics, strict=True))
+    found, params = snakemake.input, snakemake.params
+    systems = params.models + params.baselines
+    paths, scores = (dict(zip(systems, files, strict=True)) for files in (found.metrics, found.scores))
     failed = {name: run.failed[path].why for name, path in paths.items() if path in run.failed}
     good = {name: Path(path) for name, path in paths.items() if name not in failed}
     result = summary.summarise(good, params.models, params.baselines, failed, params.split)
     summary.write(result, run.out.summary)
+    tables = read_tables(result, scores)
+    gains = differences(result, tables, params.dataset, draws=params.draws, seed=params.seed)
+    compare.write(run.out.differences, gains)

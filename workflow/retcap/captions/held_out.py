@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from retcap.analysis.stats import Statistic
+from retcap.analysis.bootstrap import Statistic
 from retcap.captions.clean import CLEANER_VERSION, clean
 from retcap.captions.context import Result
 from retcap.captions.pairs import Pairs

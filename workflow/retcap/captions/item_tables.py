@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from retcap import plugins
-from retcap.analysis import stats
+from retcap.analysis import bootstrap
 from retcap.captions.held_out import mean_over_draws
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def values_column(frame: pd.DataFrame, key: str) -> str | None:
     return next((column for column in (key, f"{key}{STATISTICS}") if column in frame), None)
 
 
-def bootstrap(
+def intervals(
     scores: "Scores", *, rng: np.random.Generator, draws: int = 1000, held_out: bool = False
-) -> dict[str, stats.Interval]:
+) -> dict[str, bootstrap.Interval]:
     """The value of every key with its interval over images; all keys share the draws."""
     found = scores.held_out if held_out else scores
     frame = item_table(scores)
@@ -70,20 +70,20 @@ def bootstrap(
         return {}
     if held_out:
         frame = frame.loc[frame["item_id"].isin(found.pairs.item_ids)]
-    codes, count = stats.cluster_codes(frame["image"])
-    weights = stats.draw_weights(count, draws, rng)
-    intervals = {}
+    codes, count = bootstrap.cluster_codes(frame["image"])
+    weights = bootstrap.draw_weights(count, draws, rng)
+    bounds = {}
     for key, result in found.results.items():
         if result.value is not None and (result.items is not None or result.statistics is not None):
             table, statistic = table_and_statistic(frame, key, found.plugin_of[key], held_out=held_out)
-            intervals[key] = stats.bootstrap(table, codes, weights, statistic, LEVEL)
-    return intervals
+            bounds[key] = bootstrap.interval(table, codes, weights, statistic, LEVEL)
+    return bounds
 
 
 def table_and_statistic(
     frame: pd.DataFrame, key: str, metric: str, *, held_out: bool = False
-) -> tuple[np.ndarray, stats.Statistic]:
-    """From an item table, what `retcap.analysis.stats` needs to resample one key: rows to add up, and sums to score.
+) -> tuple[np.ndarray, bootstrap.Statistic]:
+    """From an item table, what a bootstrap needs to resample one key: rows to add up, and sums to score.
 
     `metric` is the plugin that gave the key (`details[key]["metric"]` of the metrics file). The table may come back
     from a Parquet file: paired tests between systems need no metric tool and no captions. With `held_out`, of the
@@ -92,7 +92,7 @@ def table_and_statistic(
     column = f"{key}{HELD_OUT}" if held_out else key
     if f"{column}{STATISTICS}" not in frame:
         values = np.array(frame[column].tolist(), dtype=np.float64)
-        return stats.mean_table(values.mean(axis=1) if held_out else values), stats.mean
+        return bootstrap.mean_table(values.mean(axis=1) if held_out else values), bootstrap.mean
     table = np.array(frame[f"{column}{STATISTICS}"].tolist(), dtype=np.float64)
     module = plugins.load("metrics", metric)
     if held_out:

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from retcap import plugins
-from retcap.analysis import stats
+from retcap.analysis import bootstrap
 from retcap.captions import held_out
 from retcap.captions.context import Context, Result
 from retcap.captions.files import STATUSES
-from retcap.captions.item_tables import LEVEL, bootstrap
+from retcap.captions.item_tables import LEVEL, intervals
 from retcap.captions.pairs import Pairs, align
 from retcap.captions.places import Places
 
@@ -123,10 +123,10 @@ def report(scores: Scores, *, rng: np.random.Generator, draws: int = 1000) -> di
 def _section(scores: Scores, rng: np.random.Generator, draws: int, *, is_held_out: bool = False) -> dict:
     """Number of pairs, the promised values, and every value in detail; number of draws of the held-out reference."""
     found = scores.held_out if is_held_out and scores.held_out else scores
-    intervals = bootstrap(scores, rng=rng, draws=draws, held_out=is_held_out)
+    bounds = intervals(scores, rng=rng, draws=draws, held_out=is_held_out)
     details = _details(0, "Not in the list of metrics to compute.")
     for key, result in found.results.items():
-        details[key] = _detail(result, found.plugin_of[key], intervals.get(key))
+        details[key] = _detail(result, found.plugin_of[key], bounds.get(key))
     section = {
         "num_samples": len(set(found.pairs.item_ids)),
         "metrics": {key: details[key]["value"] for key in PROMISED},
@@ -181,7 +181,7 @@ def _details(n: int, reason: str) -> dict[str, dict]:
     return {key: _detail(Result(None, n, "", reason=reason, excused=True), None, None) for key in PROMISED}
 
 
-def _detail(result: Result, plugin: str | None, interval: stats.Interval | None) -> dict:
+def _detail(result: Result, plugin: str | None, interval: bootstrap.Interval | None) -> dict:
     card = plugins.load("metrics", plugin).CARD if plugin else None
     bounds = [None, None] if interval is None or np.isnan(interval.low) else [interval.low, interval.high]
     return {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.captions.item_tables import HELD_OUT
-from retcap.report import comparisons, examples, pictures, plots, scores, wording
+from retcap.report import caption_differences, differences, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table
 from retcap.report.rejected import by_reason
@@ -31,16 +31,16 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
     headline = {name: column(table, HEADLINE) for name, table in tables.items() if HEADLINE in table.columns}
     headline |= {name: _first_draw(table) for name, table in tables.items() if name not in headline}
     items = [] if inputs.items is None else read_rows(inputs.items, ["item_id", "image", "query", "references"])
-    pack = pictures.open_pack(inputs.image_pack)
+    pack, found = pictures.open_pack(inputs.image_pack), differences.read(inputs.differences)
     return {
         "systems": systems,
         "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
         "scores": scores.score_table(systems, scores.shown_keys(systems)),
         "others": scores.score_table(systems, scores.other_keys(systems)),
         "plots": dot_plots(systems),
-        "sight": comparisons.sight_table(systems, tables),
-        "human": comparisons.human_table(systems, tables),
-        "tests": comparisons.model_tests(systems, tables),
+        "sight": caption_differences.sight_table(systems, found),
+        "human": caption_differences.human_table(systems, found),
+        "tests": caption_differences.model_tests(systems, found),
         "output": output_table(systems, captions, inputs.max_new_tokens),
         "cap": inputs.max_new_tokens,
         "cleaning": scores.cleaning_table(systems),

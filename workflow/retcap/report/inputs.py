@@ -25,7 +25,8 @@ class CaptioningInputs:
     summary: Path  # all_models_summary.json
     scores: Mapping[str, Path] = field(default_factory=dict)  # <model>_scores.parquet: item_id, one column per metric
     captions: Mapping[str, Path] = field(default_factory=dict)  # captions.parquet after cleaning
-    items: Path | None = None  # items.parquet
+    items: Path | None = None  # pairs.parquet
+    differences: Path | None = None  # JSON: a list of `retcap.records.Difference`
     image_pack: Path | None = None  # folder of the image pack
     coverage: Path | None = None  # JSON: what of the data set was found on disk
     quarantine: Path | None = None  # quarantine.jsonl
@@ -52,7 +53,7 @@ class RetrievalInputs:
     images: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.retrieval.splits.screening`
     indexes: Mapping[str, Path] = field(default_factory=dict)  # data set -> JSON of `retcap.search.approximate`
     indexes_failed: Mapping[str, str] = field(default_factory=dict)  # data set -> why they were not measured
-    differences: Path | None = None  # JSON of `retcap.retrieval.comparison.differences`
+    differences: Path | None = None  # JSON: a list of `retcap.records.Difference`
     parameters: Path | None = None  # JSON: {system: {part: number of parameters}}
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retcap.analysis.stats import FEW_CLUSTERS
+from retcap.analysis.bootstrap import FEW_CLUSTERS
 from retcap.report import plots, wording
 
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retcap.analysis.stats import FEW_CLUSTERS
+from retcap.analysis.bootstrap import FEW_CLUSTERS
 from retcap.report import (
     checks,
-    contrasts,
     dialects,
+    differences,
     learning,
     literature,
     passages,
@@ -30,7 +30,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
     results = read_results(inputs.results)
     failed = failures(inputs, {result["system"] for result in results})
     if not results:
-        return {"results": [], "failed": failed, "images": [], "contrasts": []}
+        return {"results": [], "failed": failed, "images": [], "differences": []}
     order = list(inputs.titles)  # of the configuration; the first system may lack a set that another one has
     datasets = list(dict.fromkeys(result["dataset"] for result in results))
     datasets.sort(key=lambda name: order.index(name) if name in order else len(order))
@@ -74,9 +74,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "curves": ranking_plots.recall_plots(results, datasets, once, titles),
         "gaps": ranking_plots.gap_plots(results, once, titles, k),
         "bounds": ranking_plots.bounds_table(results, k),
-        "contrasts": []
-        if inputs.differences is None
-        else contrasts.matrix(read_json(inputs.differences), datasets, inputs.trained, metrics),
+        "differences": differences.matrix(differences.read(inputs.differences), datasets, inputs.trained, metrics),
         "seeds": seeds.table(results, inputs.trainings, datasets, metrics),
         "few_clusters": FEW_CLUSTERS,
         "few_scores": any(few(entry) for result in results for entry in entries_of(result["metrics"])),

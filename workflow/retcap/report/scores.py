@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retcap.metric_titles import HEADLINES, short_keys, title
+from retcap.metric_titles import HEADLINE, HEADLINES, short_keys, title
 from retcap.report import wording
 from retcap.report.inputs import require
 
-HEADLINE = "cider"  # the metric that ranks sight above no sight; BLEU-4 and ROUGE-L do not on multi-reference data
 BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
     "shuffled": "a caption of another image, same query",

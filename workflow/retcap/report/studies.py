@@ -18,6 +18,7 @@ def captioning(found: Any, params: Any, failed: Mapping[str, Any]) -> Captioning
         scores=_named(params.systems, found.scores, failed),
         captions=_named(params.systems, found.captions, failed),
         items=Path(found.pairs),
+        differences=Path(found.caption_differences),
         image_pack=Path(found.pack),
         coverage=Path(found.coverage),
         quarantine=Path(found.quarantine),

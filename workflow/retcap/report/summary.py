@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retcap.report import contrasts, scores, wording
-from retcap.report.comparisons import Difference
+from retcap.report import differences, scores, wording
+from retcap.report.differences import Cell
 from retcap.report.ranking_plots import value_of
 from retcap.report.retrieval import find, mean_of_all
 from retcap.report.scores import HEADLINE, System
@@ -78,7 +78,7 @@ def retrieval(section: Mapping[str, Any]) -> list[str]:
     if order:
         others = [f"{name} {wording.percent(means[name])}\u202f%" for name in order]
         sentences.append(f"For comparison: {wording.listing(others)}.")
-    good, asked = contrasts.won(section["contrasts"], best)
+    good, asked = differences.won(section["differences"], best)
     if asked:
         which = f"all {asked}" if good == asked else f"{good} of {asked}"
         sentences.append(f"{best}’s lead is clear of zero in {which} paired comparisons in {metric}.")
@@ -136,7 +136,7 @@ def _against_human(best: System, human: Mapping[str, Any] | None, generated: boo
     return [f"Against {said}, both without that reference of the pair, it is {_span(difference)}."]
 
 
-def _span(difference: Difference) -> str:
+def _span(difference: Cell) -> str:
     return f"{difference.text} ({difference.interval})" if difference.interval else difference.text
 
 

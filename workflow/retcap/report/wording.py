@@ -51,13 +51,13 @@ def interval(low: float | int | None, high: float | int | None, digits: int = 3,
     return f"{number(low * scale, digits)}{joint}{number(high * scale, digits)}"
 
 
-def p_value(p: float | int) -> str:
-    """A p value, never written as zero.
+def p_value(p: float | int | None) -> str:
+    """A p value, never written as zero; a dash where there is none.
 
     >>> p_value(0.0342), p_value(0.0001)
     ('0.034', '< 0.001')
     """
-    return "< 0.001" if p < 0.001 else number(p)
+    return "< 0.001" if p is not None and p < 0.001 else number(p)
 
 
 def count(value: int | float | None) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from retcap import plugins
-from retcap.analysis import stats
+from retcap.analysis import bootstrap
 from retcap.retrieval.judging import slices
 from retcap.retrieval.judging.floors import random_hit
 from retcap.retrieval.judging.judging import Evidence, Judged, judge
@@ -62,8 +62,8 @@ def score_hits(
     }
     gaps = {f"PR-R@{k}": columns[f"PR@{k}"] - columns[f"R@{k}"] for k in sorted(set(ks))}  # NaN where PR is not counted
     keys = cluster_keys(queries)
-    codes, clusters = stats.cluster_codes(keys)
-    weights = stats.draw_weights(clusters, draws, rng) if rng is not None and clusters else None
+    codes, clusters = bootstrap.cluster_codes(keys)
+    weights = bootstrap.draw_weights(clusters, draws, rng) if rng is not None and clusters else None
     parts = slices.parts(queries, passages) if with_slices else {}
     spans = [(0.0, 1.0)] * len(columns) + [(-1.0, 1.0)] * len(gaps)
     estimates = _estimates(columns | gaps, spans, parts, codes, weights, level)
@@ -115,7 +115,7 @@ Estimates = dict[Part | None, dict[str, dict[str, Any]]]
 
 def _estimates(
     columns: Mapping[str, Float[np.ndarray, " Q"]],
-    spans: Sequence[stats.Span],
+    spans: Sequence[bootstrap.Span],
     parts: Mapping[Part, Bool[np.ndarray, " Q"]],
     codes: Int[np.ndarray, " Q"],
     weights: np.ndarray | None,
@@ -130,12 +130,14 @@ def _estimates(
     for part, members in everything.items():
         mine = np.where(members[:, None], values, np.nan)
         if weights is None:
-            sums = [stats.mean(stats.mean_table(column).sum(axis=0)) for column in mine.T]
+            sums = [bootstrap.mean(bootstrap.mean_table(column).sum(axis=0)) for column in mine.T]
             clusters = [len(np.unique(codes[~np.isnan(column)])) for column in mine.T]
             bare = (math.nan, math.nan, math.nan)
-            intervals = [stats.Interval(float(value), *bare, some) for value, some in zip(sums, clusters, strict=True)]
+            intervals = [
+                bootstrap.Interval(float(value), *bare, some) for value, some in zip(sums, clusters, strict=True)
+            ]
         else:
-            intervals = stats.bootstrap_means(mine, codes, weights, level, spans)
+            intervals = bootstrap.mean_intervals(mine, codes, weights, level, spans)
         counts = (~np.isnan(mine)).sum(axis=0)
         found[part] = {
             name: {

@@ -1,15 +1,12 @@
-"""The study's one table: every system on every data set, paired differences, published rows, parameter counts."""
+"""The study's one table: every system on every data set, published rows, parameter counts."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from retcap.retrieval.differences import compare
 from retcap.retrieval.m2kr import published
 
 Place = tuple[str, str]  # system, data set
@@ -57,26 +54,6 @@ def failed_rows(failed: Mapping[Place, str]) -> pd.DataFrame:
         for (system, dataset), reason in failed.items()
     ]
     return pd.DataFrame(rows)
-
-
-def differences(
-    per_query: Mapping[str, Mapping[str, Path]], main: Sequence[str], k: int, *, draws: int, seed: int
-) -> list[dict[str, Any]]:
-    """R@k and PR@k of each trained system minus every other one on the same queries, with paired interval and p.
-
-    `per_query`: system -> data set -> per-query table. The trained systems `main` form the family of Holm's correction.
-    A system that has no table for a data set, because it failed there, is left out of that data set's differences.
-    """
-    order = [*main, *(name for name in per_query if name not in main)]
-    found = []
-    for dataset in dict.fromkeys(dataset for own in per_query.values() for dataset in own):
-        present = [name for name in order if dataset in per_query.get(name, {})]
-        tables = {name: pq.read_table(per_query[name][dataset]) for name in present}
-        metrics = [name for name in (f"R@{k}", f"PR@{k}") if name in tables[present[0]].column_names]
-        rng = np.random.default_rng(seed)
-        baselines = [name for name in present if name not in main]
-        found += compare(tables, dataset, rng, metrics, baselines=baselines, draws=draws)
-    return found
 
 
 def published_rows(datasets: Sequence[str]) -> pd.DataFrame:

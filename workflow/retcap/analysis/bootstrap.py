@@ -1,4 +1,4 @@
-"""Uncertainty of scores: bootstrap over clusters, paired tests, correction for many comparisons.
+"""Uncertainty of scores and of their differences: bootstrap over clusters.
 
 Items of one cluster (the queries or captions of one image) are not independent, so whole clusters are drawn. Every
 metric is written as a `statistic` of column sums: an item gives one row of numbers, a resample adds up the rows of the
@@ -7,7 +7,7 @@ clusters it drew, the statistic turns the sums into the score. A mean needs two 
 >>> rng = np.random.default_rng(0)
 >>> codes, count = cluster_codes(["a", "a", "b", "c"])
 >>> weights = draw_weights(count, draws=1000, rng=rng)
->>> bootstrap(mean_table(np.array([1.0, 1.0, 0.0, np.nan])), codes, weights).value  # the NaN item is left out
+>>> interval(mean_table(np.array([1.0, 1.0, 0.0, np.nan])), codes, weights).value  # the NaN item is left out
 0.6666666666666666
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt16
+from jaxtyping import Float, Int, UInt16
 
 Span = tuple[float, float]
 Statistic = Callable[[np.ndarray], np.ndarray]  # (..., C) column sums -> (...) scores
@@ -24,7 +24,6 @@ CHUNK = 256  # resamples per matrix product: bounds the memory of the fp64 copy 
 # Below so many clusters an interval may be too narrow: in 600 simulations each of a share with three items per cluster,
 # 95 % intervals held the truth in 87 to 93 % (10 clusters), 91 to 95 % (20), 92 to 94 % (30), 93 to 97 % (50 and more).
 FEW_CLUSTERS = 50
-ROUNDING = 1e-12  # relative; equal differences must count as equal although their sums ran in another order
 
 
 class Interval(NamedTuple):
@@ -83,7 +82,7 @@ def resample(sums: Float[np.ndarray, "G C"], weights: UInt16[np.ndarray, "R G"])
     return np.concatenate(parts)
 
 
-def bootstrap(
+def interval(
     table: Float[np.ndarray, "N C"],
     codes: Int[np.ndarray, " N"],
     weights: UInt16[np.ndarray, "R G"],
@@ -95,14 +94,14 @@ def bootstrap(
     return _interval(float(statistic(sums.sum(axis=0))), statistic(resample(sums, weights)), level, _carriers(sums))
 
 
-def bootstrap_means(
+def mean_intervals(
     values: Float[np.ndarray, "N M"],
     codes: Int[np.ndarray, " N"],
     weights: UInt16[np.ndarray, "R G"],
     level: float = 0.95,
     spans: Sequence[Span] | None = None,
 ) -> list[Interval]:
-    """`bootstrap` of the mean of every column at once (NaN = not counted): one matrix product for all of them.
+    """`interval` of the mean of every column at once (NaN = not counted): one matrix product for all of them.
 
     `spans` says between which values the items of each column can lie: it bounds a mean of equal items, see
     `bounds_of_equal`.
@@ -159,71 +158,6 @@ def paired_difference(
     value = float(statistic(a.sum(axis=0)) - statistic(b.sum(axis=0)))
     draws = statistic(resample(a, weights)) - statistic(resample(b, weights))
     return _interval(value, draws, level, min(_carriers(a), _carriers(b)))
-
-
-def randomisation_p(
-    first: Float[np.ndarray, "N C"],
-    second: Float[np.ndarray, "N C"],
-    codes: Int[np.ndarray, " N"],
-    rounds: int,
-    rng: np.random.Generator,
-    statistic: Statistic = mean,
-) -> float:
-    """Two-sided p of an approximate randomisation test: per cluster the two systems swap outputs with probability 1/2.
-
-    p = (1 + rounds at least as extreme) / (1 + rounds)      (Noreen 1989; Riezler & Maxwell 2005)
-    """
-    count = int(codes.max()) + 1 if len(codes) else 0
-    a, b = (cluster_sums(table, codes, count) for table in (first, second))
-    total_a, total_b, gain = a.sum(axis=0), b.sum(axis=0), b - a
-    seen = abs(float(statistic(total_a) - statistic(total_b)))
-    scale = max(abs(float(statistic(total_a))), abs(float(statistic(total_b))), seen)
-    extreme = 0
-    for start in range(0, rounds, CHUNK):
-        swapped = rng.integers(2, size=(min(CHUNK, rounds - start), count)).astype(np.float64) @ gain
-        shuffled = np.abs(statistic(total_a + swapped) - statistic(total_b - swapped))
-        extreme += int((shuffled >= seen - ROUNDING * scale).sum())
-    return (1 + extreme) / (1 + rounds)
-
-
-def holm(p_values: Sequence[float] | Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
-    """Step-down adjusted p values (Holm 1979): the i-th smallest of M times M - i, made monotone, at most 1.
-
-    >>> [round(float(p), 3) for p in holm([0.01, 0.04, 0.03])]  # 0.01 * 3, then 0.03 * 2, then max(0.04 * 1, 0.06)
-    [0.03, 0.06, 0.06]
-    """
-    raw = np.asarray(p_values, dtype=np.float64)
-    if np.isnan(raw).any() or (raw < 0).any() or (raw > 1).any():
-        raise ValueError(f"p values lie between 0 and 1. Got {raw.tolist()} instead.")
-    order = np.argsort(raw, kind="stable")
-    stepped = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
-    adjusted = np.empty_like(raw)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
-
-
-def letters(separated: Bool[np.ndarray, "M M"]) -> list[str]:
-    """Compact letter display: two systems share a letter exactly when no test separates them.
-
-    Insert and absorb (Piepho 2004). Give the systems in order, best first: `a` then marks the group of the best.
-
-    >>> letters(np.array([[False, False, True], [False, False, False], [True, False, False]]))
-    ['a', 'ab', 'b']
-    """
-    systems = len(separated)
-    groups = [frozenset(range(systems))]
-    for one, other in zip(*np.nonzero(np.triu(separated | separated.T, 1)), strict=True):
-        split = [group - {gone} for group in groups if {one, other} <= group for gone in (one, other)]
-        groups = [group for group in groups if not {one, other} <= group]
-        for group in sorted(split, key=lambda members: (-len(members), sorted(members))):
-            if not any(group <= kept for kept in groups):
-                groups.append(group)
-    names = [chr(ord("a") + index) for index in range(len(groups))]
-    ordered = sorted(groups, key=sorted)
-    members = [
-        [name for name, group in zip(names, ordered, strict=True) if system in group] for system in range(systems)
-    ]
-    return ["".join(found) for found in members]
 
 
 def _carriers(sums: Float[np.ndarray, "G C"]) -> int:
