@@ -124,7 +124,7 @@ rule train_tiny_captioner:
         prompt=lookup("captioning/prompt", within=config),
         image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: plan.code("train_tiny_captioner", captioners=[wildcards.captioner]),
+        code=lambda wildcards: captioning.training_code(wildcards.captioner),
     message:
         "training a tiny {wildcards.captioner} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"

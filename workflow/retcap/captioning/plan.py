@@ -7,6 +7,7 @@ from retcap import plugins
 from retcap.captioning import asked
 from retcap.plan import Plan, checkpoint_files
 from retcap.records import CaptionerCard
+from retcap.worlds import recipes
 
 SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
@@ -51,6 +52,10 @@ class CaptioningPlan:
         """Folder of a captioner's tiny checkpoint, made by a rule; nothing when a ready checkpoint is named."""
         tiny = self.option(captioner, "checkpoint") == "tiny"
         return f"{self.plan.results}/models/{captioner}" if tiny else []
+
+    def training_code(self, captioner: str) -> str:
+        """Digest of the training of a tiny checkpoint: its recipe, and the captioner whose prompts it is trained on."""
+        return self.plan.code("train_tiny_captioner", recipes.path(captioner), captioners=[captioner])
 
     def weights(self, captioner: str) -> list[str]:
         """Files of a captioner's own checkpoint folder."""
