@@ -131,6 +131,19 @@ def test_jars_are_told_from_other_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert corenlp.read(tmp_path / "found.json") == found
 
 
+def test_the_class_path_holds_from_any_folder_and_has_each_library_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("own.jar").write_bytes(b"")
+    paths = [Path(path) for path in class_path(CoreNLP(jars=("own.jar",), reason=None))]
+    assert all(path.is_absolute() and path.is_file() for path in paths)
+    assert (paths[0].name, paths[-1]) == ("spice-1.0.jar", tmp_path / "own.jar")
+    assert {"SceneGraphParser-1.0.jar", "Meteor-1.5.jar", "guava-19.0.jar"} < {path.name for path in paths}
+    with pytest.raises(java.JavaError, match=r"gone\.jar is gone since it was found"):
+        class_path(CoreNLP(jars=("gone.jar",), reason=None))
+
+
 def test_jars_are_fetched_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(corenlp, "SHA256", dict.fromkeys(corenlp.SHA256, hashlib.sha256(b"jar").hexdigest()))
     asked: list[str] = []

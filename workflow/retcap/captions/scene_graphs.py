@@ -128,4 +128,4 @@ def class_path(found: CoreNLP) -> list[str]:
     missing = [path for path in found.jars if not Path(path).is_file()]
     if missing:
         raise java.JavaError(f"{missing[0]} is gone since it was found: delete spice_parser.json, and run again.")
-    return [str(jar), *map(str, libraries), *found.jars]
+    return [str(Path(path).resolve()) for path in (jar, *libraries, *found.jars)]  # the child runs in another folder
