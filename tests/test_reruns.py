@@ -76,6 +76,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
+    "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
