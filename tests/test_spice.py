@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import real_data
 from retcap import plugins
 from retcap.captions import corenlp, java, scene_graph_child, scoring
 from retcap.captions.context import Context
@@ -178,7 +179,6 @@ def test_a_network_that_is_out_of_reach_is_a_reason(tmp_path: Path, monkeypatch:
 # ---------------------------------------------------------------- the jar itself
 
 JARS = os.environ.get("RETCAP_CORENLP")
-DATA = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 needs_jars = pytest.mark.skipif(not JARS, reason="RETCAP_CORENLP does not name the folder with the CoreNLP 3.6.0 jars")
 
 
@@ -194,7 +194,10 @@ def test_the_real_parser_on_captions_whose_graphs_can_be_read(tmp_path: Path):
 
 
 ITEMS = int(os.environ.get("RETCAP_SPICE_ITEMS", 200))
-QUIC, EXPERT = (DATA / name for name in ("quic360/test_head.csv", "judgements/flickr8k_expert.json"))
+QUIC, EXPERT = (
+    real_data.folder("quic360") / "test_head.csv",
+    real_data.folder("judgements") / "flickr8k_expert.json",
+)
 
 
 @pytest.mark.slow
