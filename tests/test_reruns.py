@@ -4,7 +4,10 @@ A copy of the workflow gets stand-ins for all outputs, marked as made by the cur
 is changed at a time, and the dry run must name exactly the rules of the table.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
+    "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
@@ -146,6 +151,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_run_has_nothing_to_do(finished: Path):
     assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+def test_a_run_started_in_the_plain_way_plans_the_same(finished: Path):
+    """The others here are forked from a server, see `quick_start`."""
+    options = ["-n", "--config", "captioning={max_new_tokens: 32}"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *options]
+    env = os.environ | {"PYTHONPATH": str(finished / "workflow")}
+    plain = subprocess.run(command, cwd=finished, env=env, capture_output=True, text=True, check=True)
+    assert rules_to_run(plain.stdout + plain.stderr) == rules_to_run(snakemake(finished, *options)) == MODELS
 
 
 @pytest.mark.parametrize("setting", KEYS)

@@ -88,6 +88,16 @@ class CaptioningPlan:
         """Captions of the human baseline, which say what is held out where systems are compared with it."""
         return f"{self.folder}/captions/human.parquet" if "human" in self.own["baselines"] else []
 
+    def spice_parser(self) -> str | list[str]:
+        """What was found of the parser that SPICE needs; nothing where the configuration does not ask for one."""
+        own = self.own["spice"]
+        wanted = "spice" in self.own["metrics"] and (own["download"] or own["jars"])
+        return f"{self.folder}/spice_parser.json" if wanted else []
+
+    def spice_heap_mb(self) -> int:
+        """Memory of the parser of SPICE, where it runs."""
+        return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
+
     def reported(self) -> dict[str, Any]:
         """What the report is made of, by name; nothing where the study does not run."""
         if not self.plan.runs("captioning"):

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, SEEDS, STEPS, TOKENS, WORLD_IMAGES
 from retcap.config.parts import (
     Captioner,
+    Captioners,
     CaptionMetric,
     CaptionSet,
     Checkpoint,
@@ -65,6 +66,16 @@ class PanoramaWorld(Section):
     seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world", most=SEEDS)
 
 
+class Spice(Section):
+    """What SPICE parses captions with: Stanford CoreNLP 3.6.0, which no Python package contains."""
+
+    download: bool = key(False, "fetch CoreNLP 3.6.0 and its models (385 MB, GPL) from Maven; false: no SPICE")
+    jars: DataPath | None = key(
+        None, "folder with stanford-corenlp-3.6.0.jar and -models.jar of your own, instead of a download", "path"
+    )
+    heap_mb: Positive = key(4000, "memory of the parser; captions of more than 200 words need more", "MB", least=1000)
+
+
 class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
@@ -87,7 +98,9 @@ class Captioning(Section):
         2048, "panoramas are decoded once and capped to this width", "px", most=PIXELS, least=16
     )
     max_height_px: Positive = key(1024, "and to this height", "px", most=PIXELS, least=16)
-    models: Unique[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
+    models: Captioners = key(
+        ["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table: names, or `all`, `light`, `newest`"
+    )
     checkpoint: Checkpoint = key(
         "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
     )
@@ -112,6 +125,7 @@ class Captioning(Section):
     metrics: Unique[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
+    spice: Spice = key(Spice(), "the parser of SPICE")
     bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
 
     def checkpoint_of(self, captioner: str) -> str:
