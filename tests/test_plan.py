@@ -62,9 +62,9 @@ def test_code_covers_the_script_the_plugins_of_every_kind_and_further_files():
 
 
 def test_templates_are_all_files_of_the_report():
-    names = [file.name for file in planned().templates()]
-    assert names == sorted(names)
-    assert {"page.html", "style.css", "page.js"} <= set(names)
+    files = planned().templates()
+    assert files == sorted(files)
+    assert {"page.html", "style.css", "page.js", "retrieval.html", "captioning.html"} <= {file.name for file in files}
 
 
 def test_the_files_of_a_checkpoint_folder_are_weights_and_settings_without_notes(tmp_path: Path):
@@ -182,7 +182,7 @@ def test_a_study_that_does_not_run_has_nothing_to_report_or_to_check(study: str)
 
 def test_everything_reported_lies_below_the_results_once():
     plan = planned(experiment="other")
-    parts = RetrievalPlan(plan).reported() | CaptioningPlan(plan).reported()
-    paths = [path for part in parts.values() for path in ([part] if isinstance(part, str) else part)]
+    parts = [*RetrievalPlan(plan).reported().values(), *CaptioningPlan(plan).reported().values()]
+    paths = [path for part in parts for path in ([part] if isinstance(part, str) else part)]
     assert len(paths) == len(set(paths)) == 4 * (4 + 1 + 1 + 1 + 1 + 1 + 1) + 4 + 2 * 4 + 6  # sets, systems
     assert all(path.startswith("results/other/") for path in paths)
