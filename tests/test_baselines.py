@@ -1,6 +1,5 @@
 """Human and blind rows: what is drawn, what is never seen, and the medoid against its formula."""
 
-import doctest
 import itertools
 
 import numpy as np
@@ -148,7 +147,3 @@ def test_items_are_not_changed(function):
     before = [list(references) for references in frame["references"]]
     function(frame)
     assert list(frame["references"]) == before
-
-
-def test_docstring_examples():
-    assert doctest.testmod(baselines).failed == 0

@@ -13,6 +13,7 @@ import pytest
 import tiny_captioners
 from retcap import plugins
 from retcap.captioning import model, policies, prompts
+from retcap.worlds import recipes
 
 ROOT = Path(__file__).parents[1]
 NAMES = tiny_captioners.NAMES
@@ -61,8 +62,20 @@ def test_card_is_complete(name):
     assert card.dtype == "bfloat16"  # float16 overflows in two of the families
     assert card.gpu_mem_gb > 2 * card.params_b  # two bytes per weight, and room to work
     assert not card.trust_remote_code
-    assert tuple(plugin.IMAGE_POLICIES) == POLICIES
-    assert plugin.TINY_STEPS > 0
+    assert tuple(policies.words(plugin)) == POLICIES
+    assert recipes.load(name).STEPS > 0
+
+
+def test_every_recipe_of_a_tiny_checkpoint_belongs_to_a_captioner():
+    assert recipes.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_captioner_is_a_short_file_and_knows_nothing_of_the_demo(name):
+    text = plugins.path("captioners", name).read_text(encoding="utf-8")
+    assert text.count("\n") <= 50
+    assert "worlds" not in text
+    assert "tiny" not in text
 
 
 def test_reading_all_plugins_imports_nothing_heavy():
@@ -169,7 +182,7 @@ def test_qwen_keeps_the_aspect_ratio_and_caps_its_pixels(folders, panorama):
     assert columns == 2 * rows
     captioner = tiny_captioners.load(name, folders[name])
     captioner.processor.image_processor.size = {"shortest_edge": 3136, "longest_edge": 12_845_056}  # the real default
-    captioner.plugin.prepare(captioner.processor, "native")
+    policies.prepared(captioner.plugin, captioner.processor, "native")
     assert captioner.processor.image_processor.size["longest_edge"] == 1280 * 28 * 28
 
 

@@ -1,6 +1,5 @@
 """Caption cleaning: one test per known gap of the original rules, and properties that hold for every text."""
 
-import doctest
 import re
 
 import pandas as pd
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retcap.captions import clean as module
 from retcap.captions import whitespace
 from retcap.captions.clean import clean, clean_captions, clean_reference
 
@@ -147,11 +145,6 @@ def test_clean_captions_sets_statuses_and_keeps_the_raw_text():
     assert list(frame["status"]) == ["ok", "ok", "ok", "empty", "failed", "excluded"]
     pd.testing.assert_frame_equal(clean_captions(cleaned), cleaned)
     assert len(clean_captions(frame.iloc[:0])) == 0
-
-
-def test_docstring_examples():
-    assert doctest.testmod(module).failed == 0
-    assert doctest.testmod(whitespace).failed == 0
 
 
 @given(st.text(max_size=8))

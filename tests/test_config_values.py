@@ -10,6 +10,7 @@ from retcap.config import Config, resolve, wording
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
 from retcap.config.parts import _kinds
+from retcap.worlds import recipes
 from test_config_checks import problems, resolved
 
 NAMES = {  # of entries that the user names
@@ -234,6 +235,15 @@ def test_tiny_checkpoints_need_training_captions(tmp_path: Path):
     one = "captioning: {train_csv: null, checkpoint: hub, options: {llava-1.5-7b: {checkpoint: tiny}}}"
     assert "the tiny checkpoints of llava-1.5-7b are trained" in problems(one, folder=tmp_path)
     assert resolved("captioning: {train_csv: null, checkpoint: hub}", folder=tmp_path)["captioning"]["models"]
+
+
+def test_a_tiny_checkpoint_needs_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recipes, "names", lambda: ["llava-1.5-7b"])
+    text = problems("captioning: {models: [llava-1.5-7b, qwen2.5-vl-3b]}", folder=tmp_path)
+    assert text.count("cannot have a `tiny` checkpoint") == 1
+    assert "captioning.options.qwen2.5-vl-3b.checkpoint: qwen2.5-vl-3b cannot have a `tiny` checkpoint" in text
+    assert "worlds/tiny/qwen2.5-vl-3b.py. Give `hub`, a hub id or a folder, or write the recipe." in text
+    assert resolved("captioning: {checkpoint: hub}", folder=tmp_path)["captioning"]["models"]
 
 
 def test_a_captioning_study_of_nothing_is_refused(tmp_path: Path):

@@ -25,12 +25,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest_now(package: Path, *more: Path) -> str:
-    module._parsed.cache_clear()
+    module._node.cache_clear()
     return module.digest(package.parent / "script.py", *more)
 
 
 def test_covers_exactly_what_is_imported_at_any_depth(package: Path):
-    module._parsed.cache_clear()
+    module._node.cache_clear()
     covered = module.modules(package.parent / "script.py")
     assert list(covered) == ["__init__.py", "deep/second.py", "first.py", "script.py"]
 

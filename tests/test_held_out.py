@@ -1,7 +1,5 @@
 """A comparison with human captions judges both sides on the same pairs against the same references."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -223,7 +221,3 @@ def test_captions_name_their_draws_through_the_files(tmp_path):
     back = files.read_captions(tmp_path / "human.parquet")
     assert places.of_human(back) == places.of_human(human)
     assert len(places.of_human(back)) == 7
-
-
-def test_docstring_examples():
-    assert doctest.testmod(held_out).failed == 0

@@ -1,6 +1,5 @@
 """Image pack: content, order, resizing, broken files, and that the result never depends on the number of workers."""
 
-import doctest
 import hashlib
 import io
 import os
@@ -463,7 +462,3 @@ def test_a_file_that_must_not_be_read_is_not(tmp_path, monkeypatch):
     assert "3.png" not in decoded
     row = images.read_paths(tmp_path / "pack").to_pylist()[3]
     assert (row["key"], row["reason"], row["detail"]) == (None, "path_leaves_root", "over a link")
-
-
-def test_docstring_examples():
-    assert doctest.testmod(pixels).failed == 0

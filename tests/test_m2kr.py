@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import real_data
 from retcap import plugins
 from retcap.records import DatasetCard
 from retcap.retrieval.judging.answers import parse_answers
@@ -22,7 +23,7 @@ from retcap.retrieval.m2kr.roots import LeavesRoot, Roots
 from retcap.retrieval.m2kr.tables import PASSAGES, QUERIES, TableWriter
 from retcap.retrieval.splits import spill
 
-REAL = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
+REAL = real_data.folder("m2kr")
 OVEN = {
     "data_id": "oven_entity_val_00000007",
     "dataset_id": "oven_validation_m2kr",
@@ -127,9 +128,9 @@ def test_the_four_published_forms_become_one(tmp_path):
     }
 
 
-@pytest.mark.skipif(not (REAL / "m2kr/seed_examples.jsonl").exists(), reason="the four published records are not here")
+@pytest.mark.skipif(not (REAL / "seed_examples.jsonl").exists(), reason="the four published records are not here")
 def test_the_published_records_parse():
-    queries, rejected = read_queries(REAL / "m2kr/seed_examples.jsonl")
+    queries, rejected = read_queries(REAL / "seed_examples.jsonl")
     assert rejected == []
     assert [query.query_id for query in queries] == [
         "oven_entity_val_00000000",

@@ -3,7 +3,6 @@
 import os
 import random
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer import ptbtokenizer
 
+import real_data
 from retcap import plugins
 from retcap.captions import java, ptb, scoring
 from retcap.captions.context import Context
@@ -175,8 +175,7 @@ def test_meteor_equals_pycocoevalcap_on_clean_text(warm, monkeypatch):
 def real_pairs():
     """(image, references) of every pair of the QuIC-360 sample that is there, else []."""
     pd = pytest.importorskip("pandas")
-    root = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    path = root / "quic360" / "test_head.csv"
+    path = real_data.folder("quic360") / "test_head.csv"
     if not path.is_file():
         return []
     table = pd.read_csv(path, keep_default_na=False)

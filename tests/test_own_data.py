@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from retcap import plugins
+from retcap.worlds import recipes
 from retcap.worlds import tiny_captioner as tiny
 from tiny_backbones import save_open_clip
 from workflow_copy import copy_workflow
@@ -83,7 +83,7 @@ def save_vip_llava(folder: Path, corpus: list[str]) -> None:
     )
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    llava = plugins.load("captioners", "llava-1.5-7b")
+    llava = recipes.load("llava-1.5-7b")
     special = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
     roles = {"begin": "<s>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     tokenizer = tiny.train_tokenizer(

@@ -2,7 +2,6 @@
 
 import collections
 import csv
-import doctest
 import hashlib
 import json
 from types import SimpleNamespace
@@ -157,7 +156,3 @@ def test_empty_splits_are_allowed(tmp_path):
     assert counts["train_rows"] == 0
     assert (tmp_path / "train.csv").read_text() == "url,query,annotation\n"
     assert counts["test_images"] == 2
-
-
-def test_docstring_examples():
-    assert doctest.testmod(panorama_world).failed == 0

@@ -1,11 +1,8 @@
 """QuIC-360 reader and `prepare`: grouping, irregular rows, errors as a user reads them, and the real files."""
 
 import csv
-import doctest
 import io
 import json
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import real_data
 from retcap.captions import files, prepare, reading
 from retcap.datasets import quic360
 from retcap.datasets.quic360 import OutsideRoot, Row
 from retcap.pictures import images
 from retcap.records import Rejected
 
-REAL = Path(os.environ.get("RETCAP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")) / "quic360"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no QuIC-360 files at {REAL} (set RETCAP_TEST_DATA)")
+REAL = real_data.folder("quic360")
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no QuIC-360 files; {real_data.VARIABLE} names their folder")
 
 
 def write(path, text, encoding="utf-8"):
@@ -468,7 +466,3 @@ def test_real_captions_without_images(tmp_path):
     assert {key: coverage[key] for key in expected} == expected
     assert coverage["references"] == 800
     assert sum(coverage["references_per_pair"].values()) == 171
-
-
-def test_docstring_examples():
-    assert doctest.testmod(prepare).failed == 0

@@ -4,12 +4,15 @@ A copy of the workflow gets stand-ins for all outputs, marked as made by the cur
 is changed at a time, and the dry run must name exactly the rules of the table.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from workflow_copy import finished_copy, rules_to_run, snakemake
+from workflow_copy import copy_workflow, finish, finished_copy, rules_to_run, snakemake
 
 PAGE = {"write_config", "report", "check"}  # every key changes the resolved configuration, which the report shows
 SCORED = PAGE | {"score_captions", "summarise_captioning"}
@@ -73,6 +76,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
+    "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
@@ -130,6 +135,8 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     | {"count_caption_ngrams"},
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
+    ("workflow/retcap/worlds/tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"): TINY - {"write_config"},
+    ("workflow/retcap/worlds/tiny_captioner.py", "VOCABULARY = 800", "VOCABULARY = 801"): TINY - {"write_config"},
     ("workflow/retcap/search/approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},
@@ -144,6 +151,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_finished_run_has_nothing_to_do(finished: Path):
     assert rules_to_run(snakemake(finished, "-n")) == set()
+
+
+def test_a_run_started_in_the_plain_way_plans_the_same(finished: Path):
+    """The others here are forked from a server, see `quick_start`."""
+    options = ["-n", "--config", "captioning={max_new_tokens: 32}"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *options]
+    env = os.environ | {"PYTHONPATH": str(finished / "workflow")}
+    plain = subprocess.run(command, cwd=finished, env=env, capture_output=True, text=True, check=True)
+    assert rules_to_run(plain.stdout + plain.stderr) == rules_to_run(snakemake(finished, *options)) == MODELS
 
 
 @pytest.mark.parametrize("setting", KEYS)
@@ -161,6 +177,46 @@ def test_an_edit_runs_exactly_the_rules_it_reaches(finished: Path, edit: tuple[s
         assert rules_to_run(snakemake(finished, "-n")) == EDITS[edit]
     finally:
         file.write_text(text, encoding="utf-8")
+
+
+OWN = ("--config", "captioning={options: {llava-1.5-7b: {checkpoint: models/own}}}")
+
+
+@pytest.fixture(scope="module")
+def finished_own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same where llava-1.5-7b has a folder of the user's own, and the other captioner a tiny checkpoint."""
+    folder = copy_workflow(tmp_path_factory.mktemp("finished_own"))
+    (folder / "models/own").mkdir(parents=True)
+    (folder / "models/own/config.json").write_text("{}")
+    return finish(folder, *OWN)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"),
+        ("tiny_captioner.py", "VOCABULARY = 800", "VOCABULARY = 801"),
+        ("train_tiny_captioner.py", "WEIGHT_DECAY = 0.01", "WEIGHT_DECAY = 0.02"),
+        ("folding.py", "dims = len(self.kernel)", "dims = 0 + len(self.kernel)"),
+    ],
+)
+def test_what_builds_tiny_checkpoints_touches_no_captioner_with_another_one(
+    finished_own: Path, file: str, old: str, new: str
+):
+    recipe = finished_own / "workflow/retcap/worlds" / file
+    text = recipe.read_text(encoding="utf-8")
+    assert old in text
+    try:
+        recipe.write_text(text.replace(old, new, 1), encoding="utf-8")
+        plan = snakemake(finished_own, "-n", *OWN)
+    finally:
+        recipe.write_text(text, encoding="utf-8")
+    assert "captioning with llava-1.5-7b" not in plan
+    assert "scoring llava-1.5-7b" not in plan
+    if file.startswith("tiny/"):
+        assert rules_to_run(plan) == set()
+    else:
+        assert rules_to_run(plan) == TINY - {"write_config"}  # of the captioner whose checkpoint is tiny
 
 
 NOTES = {  # job of which a failure is noted -> the rules that must run

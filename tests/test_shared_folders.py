@@ -1,6 +1,5 @@
 """What experiments share: a world for each of its settings; and a warning before results of another are replaced."""
 
-import doctest
 import re
 from pathlib import Path
 
@@ -18,7 +17,6 @@ def test_a_folder_says_the_settings():
         "panorama_world": "results/data/panorama_world/train_images-2500-test_images-60-seed-0",
         "m2kr": "results/data/m2kr/aimagelab/ReT-M2KR/main",
     }
-    assert doctest.testmod(shared).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The terminal of a run: Snakemake's logger plugin `retcap`, on toys whose jobs speak as real ones do."""
 
-import doctest
 import io
 import json
 import re
@@ -13,8 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from retcap.terminal import messages, progress, text_table
-from snakemake_logger_plugin_retcap import wording
+from retcap.terminal import messages, progress
 from snakemake_logger_plugin_retcap.jobs import Job, Jobs, message_file
 from snakemake_logger_plugin_retcap.screen import Screen, Tail
 from toy_workflow import ROOT, Toys, command, environment
@@ -273,13 +271,6 @@ def test_a_run_from_another_folder_takes_the_plugin_and_the_configuration_of_its
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Results: results/demo" in done.stdout
     assert "drawing the panorama world" in done.stdout
-
-
-@pytest.mark.parametrize("module", [text_table, wording])
-def test_the_examples_in_the_docstrings_hold(module):
-    found = doctest.testmod(module)
-    assert found.attempted
-    assert not found.failed
 
 
 def test_the_plugin_imports_nothing_heavy_and_nothing_of_the_workflow():

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import tiny_captioners
-from retcap.captioning import folding, generate
+from retcap.captioning import generate
+from retcap.worlds import folding
 from retcap.worlds import train_tiny_captioner as train_tiny
 
 pytest_plugins = ["tiny_captioners"]

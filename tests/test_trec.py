@@ -1,6 +1,5 @@
 """TREC files: what other programs read is what we wrote, and reading it back gives the same rows."""
 
-import doctest
 from urllib.parse import unquote
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 import retrieval_tables as world
 from retcap.retrieval import trec
-from retcap.retrieval.judging import collapse
 from retcap.retrieval.judging.collapse import collapsed
 
 NAMES = ["WikiWeb_Prunus laurocerasus_1", "100 %", "a%20b", "a b", "tab\there", "\u00a0", "Ünï cödé", "Q1"]
@@ -104,7 +102,6 @@ def test_a_repeated_passage_stands_in_a_run_once_at_its_best_row(tmp_path):
             ("r", "a", "2"),
         ]
         assert [float(score) for *_, score, _ in lines] == pytest.approx([1, 1 / 3, 1, 1 / 3])
-    assert doctest.testmod(collapse).failed == 0
     assert collapsed(hits).schema.equals(hits.schema)
     assert len(collapsed(hits.slice(0, 0))) == 0
 

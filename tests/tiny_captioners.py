@@ -11,6 +11,7 @@ import torch
 
 from retcap import plugins
 from retcap.captioning import model
+from retcap.worlds import recipes
 from retcap.worlds import train_tiny_captioner as train_tiny
 
 NAMES = plugins.names("captioners")
@@ -37,7 +38,7 @@ def build(name: str, folder, seed: int = 3):
     """An untrained tiny checkpoint in `folder`; gives the plugin."""
     plugin = plugins.load("captioners", name)
     _, rows = blocks()
-    plugin.build_tiny(folder, sorted({text for row in rows for text in row[1:]}), seed)
+    recipes.load(name).build(folder, sorted({text for row in rows for text in row[1:]}), seed)
     return plugin
 
 
@@ -45,7 +46,10 @@ def build_and_train(name: str, folder, steps: int, seed: int = 3):
     """A tiny checkpoint that has begun to learn the blocks: it ends its captions, and they depend on the prompt."""
     plugin = build(name, folder, seed)
     pack, rows = blocks()
-    result = train_tiny.train_tiny(plugin, folder, rows, pack, steps=steps, batch_size=9, policy=FULL_VIEW[name])
+    end = getattr(recipes.load(name), "END_OF_ANSWER", None)
+    result = train_tiny.train_tiny(
+        plugin, folder, rows, pack, steps=steps, batch_size=9, policy=FULL_VIEW[name], end_of_answer=end
+    )
     return plugin, result
 
 

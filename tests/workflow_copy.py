@@ -3,12 +3,11 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import quick_start
+
 ROOT = Path(__file__).parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels"}
 
 
@@ -47,8 +46,7 @@ def stand_in(target: Path) -> None:
 def snakemake(folder: Path, *arguments: str) -> str:
     """What Snakemake prints in a copy, where it must succeed."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    command = [*SNAKEMAKE, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = quick_start.snakemake("--cores", "2", *arguments, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -73,7 +73,20 @@ def check(kind: str, name: str, task: str | None = None) -> None:
 def load(kind: str, name: str) -> ModuleType:
     """Import one plugin, once per process. Raises UnknownPlugin or BrokenPlugin."""
     file = path(kind, name)
-    module_name = f"{__package__}.{kind}.{name}" if name.isidentifier() else _escaped(kind, name)
+    module_name = f"{__package__}.{kind}.{name}" if name.isidentifier() else escaped(kind, name)
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    try:
+        module = load_file(file, module_name)
+        _check_card(kind, name, module)
+    except Exception as error:
+        sys.modules.pop(module_name, None)
+        raise BrokenPlugin(f"{_place(file, error)}: the plugin `{name}` of {kind} {_reason(error)}") from error
+    return module
+
+
+def load_file(file: Path, module_name: str) -> ModuleType:
+    """Import a file whose name need not be an identifier, once per process."""
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, file)
@@ -83,11 +96,15 @@ def load(kind: str, name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-        _check_card(kind, name, module)
-    except Exception as error:
+    except BaseException:
         del sys.modules[module_name]
-        raise BrokenPlugin(f"{_place(file, error)}: the plugin `{name}` of {kind} {_reason(error)}") from error
+        raise
     return module
+
+
+def escaped(folder: str, name: str) -> str:
+    """Module name of a file in a folder of the package, whatever signs its own name has."""
+    return f"{__package__}.{folder}." + re.sub(r"\W", "_", name)
 
 
 def _task(kind: str, name: str) -> str | None:
@@ -131,10 +148,6 @@ def _reason(error: Exception) -> str:
     if missing:
         return f"does not give the field `{missing[1]}` of its CARD. Add it: records.py says what it means."
     return f"cannot be imported: {type(error).__name__}: {error}. Mend it, or take the file out of the folder."
-
-
-def _escaped(kind: str, name: str) -> str:
-    return f"{__package__}.{kind}." + re.sub(r"\W", "_", name)
 
 
 def _check_kind(kind: str) -> None:

@@ -124,7 +124,7 @@ rule train_tiny_captioner:
         prompt=lookup("captioning/prompt", within=config),
         image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         seed=lookup("seed", within=config),
-        code=lambda wildcards: plan.code("train_tiny_captioner", captioners=[wildcards.captioner]),
+        code=lambda wildcards: captioning.training_code(wildcards.captioner),
     message:
         "training a tiny {wildcards.captioner} "
         "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
@@ -281,6 +281,32 @@ rule count_caption_ngrams:
         "../scripts/count_caption_ngrams.py"
 
 
+rule find_spice_parser:
+    output:
+        found="<results>/captioning/spice_parser.json",
+    log:
+        "<logs>/find_spice_parser.log",
+    retries: ALONE
+    localrule: True
+    conda:
+        "../../envs/metrics.yaml"
+    threads: 1
+    resources:
+        attempt=attempt,
+        mem_mb=memory(1000),
+        runtime=60,
+        disk_mb=2000,
+    params:
+        again=again("find_spice_parser"),
+        jars=lookup("captioning/spice/jars", within=config),
+        heap_mb=lookup("captioning/spice/heap_mb", within=config),
+        code=plan.code("find_spice_parser"),
+    message:
+        "finding the parser of SPICE (a download of 385 MB, once)"
+    script:
+        "../scripts/find_spice_parser.py"
+
+
 rule score_captions:
     input:
         pairs="<results>/captioning/pairs.parquet",
@@ -288,6 +314,7 @@ rule score_captions:
         outcome="<results>/captioning/captions/{system}.json",
         frequencies="<results>/captioning/document_frequencies.json",
         human=captioning.human_captions(),
+        spice=captioning.spice_parser(),
     output:
         metrics="<results>/captioning/{system}_metrics.json",
         scores="<results>/captioning/scores/{system}.parquet",
@@ -301,7 +328,7 @@ rule score_captions:
     threads: 1
     resources:
         attempt=attempt,
-        mem_mb=memory(4000),
+        mem_mb=memory(4000 + captioning.spice_heap_mb()),
         runtime=60,
     params:
         again=again("score_captions"),

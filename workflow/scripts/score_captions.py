@@ -9,7 +9,7 @@ from retcap.jobs import job
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job.start(snakemake, accept_failed=["captions", "outcome", "frequencies", "human"]) as run:
+with job.start(snakemake, accept_failed=["captions", "outcome", "frequencies", "human", "spice"]) as run:
     judged = judge(snakemake.wildcards.system, snakemake.input, snakemake.params, run.failed)
     files.write_json(run.out.metrics, judged.result)
     judged.table.to_parquet(run.out.scores)

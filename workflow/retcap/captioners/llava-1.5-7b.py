@@ -4,7 +4,7 @@ Paper: Liu et al. 2024, "Improved Baselines with Visual Instruction Tuning", CVP
 Prompt: `USER: <image>\\n{query} ASSISTANT:`, from the checkpoint's chat template.
 """
 
-from retcap.captioning import policies, prompts
+from retcap.captioning import policies
 from retcap.records import CaptionerCard
 
 CARD = CaptionerCard(
@@ -23,96 +23,14 @@ CARD = CaptionerCard(
     runtime_min=120,
 )
 
-IMAGE_POLICIES = {
-    "native": CARD.image_policy,
-    "letterbox": "padded to a square with the mean colour, then the native resize: the whole panorama at half height",
-    "squash": "no crop: the whole panorama resized to the full square, twice too narrow",
-}
-
-TINY_STEPS = 450  # training steps after which the tiny checkpoint sees colours and most shapes
-
-TEMPLATE = (
-    "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
-    "{% for part in message['content'] %}{{ '<image>\\n' if part['type'] == 'image' else part['text'] + ' ' }}"
-    "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-
-
-def render(processor, text: str) -> str:
-    """Full prompt of one request."""
-    return prompts.chat(processor, text)
+IMAGE_POLICIES = {"squash": "no crop: the whole panorama resized to the full square, twice too narrow"}
 
 
 def prepare(processor, policy: str):
-    """Set the processor for an image policy; returns the pixel operation that goes before it."""
-    policies.check(policy, IMAGE_POLICIES, CARD.name)
-    if policy == "letterbox":
-        fill = policies.mean_colour(processor)
-        return lambda image: policies.letterbox(image, fill)
+    """`squash` turns the crop off: with it, a panorama loses its ends under every policy but `letterbox`."""
     if policy == "squash":
         crop = processor.image_processor.crop_size
         processor.image_processor.do_center_crop = False
         processor.image_processor.size = {"height": crop["height"], "width": crop["width"]}
-    return policies.keep
-
-
-def build_tiny(folder, corpus: list[str], seed: int) -> None:
-    """Random checkpoint of the same architecture: width 64, two language layers, 36 image tokens."""
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    from retcap.worlds import tiny_captioner as tiny
-
-    side, patch = 84, 14
-    tokenizer = tiny.train_tokenizer(
-        corpus,
-        ["<unk>", "<s>", "</s>", "<pad>", "<image>"],
-        frame="USER: \n ASSISTANT:",
-        begin="<s>",
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        extra_special_tokens={"image_token": "<image>"},
-    )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessorPil(
-            size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_center_crop=True
-        ),
-        tokenizer=tokenizer,
-        patch_size=patch,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=TEMPLATE,
-    )
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=3,  # features are taken after the second-last
-            num_attention_heads=4,
-            image_size=side,
-            patch_size=patch,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=512,
-            rope_parameters={"rope_type": "default", "rope_theta": 100.0},  # wavelengths of a short text
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        ),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-    )
-    model = tiny.build_model(LlavaForConditionalGeneration, config, seed)
-    tiny.lay_out(model.model.vision_tower.embeddings.position_embedding, seed)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    tiny.save(folder, model, processor)
+        return policies.keep
+    return policies.pixels(processor, policy)

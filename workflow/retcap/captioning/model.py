@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from retcap.captioning import policies
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
-from retcap.captioning.prompts import request
+from retcap.captioning.prompts import rendered, request
 from retcap.captioning.weights import Weights, identify
 from retcap.jobs import hub
 
@@ -73,7 +74,7 @@ class Captioner:
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "policy": self.policy,
-            "policy_words": self.plugin.IMAGE_POLICIES[self.policy],
+            "policy_words": policies.words(self.plugin)[self.policy],
             "prompt_set": self.prompt_set,
             # One family has a PIL and a torchvision form, which differ slightly in their pixels.
             "image_processor": type(self.processor.image_processor).__name__,
@@ -92,7 +93,7 @@ class Captioner:
                     raise ValueError(
                         f"The query {query!r} contains the control token {token!r}. Remove it from the data."
                     )
-            self._prompts[query] = self.plugin.render(self.processor, request(query, self.prompt_set))
+            self._prompts[query] = rendered(self.plugin, self.processor, request(query, self.prompt_set))
         return self._prompts[query]
 
     def encode(self, query: str, image: np.ndarray, image_key: str) -> Encoded:
@@ -233,5 +234,5 @@ def load(
         policy=policy,
         prompt_set=prompt_set,
         weights=came,
-        prepare=plugin.prepare(processor, policy),
+        prepare=policies.prepared(plugin, processor, policy),
     )

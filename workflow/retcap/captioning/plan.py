@@ -7,6 +7,7 @@ from retcap import plugins
 from retcap.captioning import asked
 from retcap.plan import Plan, checkpoint_files
 from retcap.records import CaptionerCard
+from retcap.worlds import recipes
 
 SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
@@ -52,6 +53,10 @@ class CaptioningPlan:
         tiny = self.option(captioner, "checkpoint") == "tiny"
         return f"{self.plan.results}/models/{captioner}" if tiny else []
 
+    def training_code(self, captioner: str) -> str:
+        """Digest of the training of a tiny checkpoint: its recipe, and the captioner whose prompts it is trained on."""
+        return self.plan.code("train_tiny_captioner", recipes.path(captioner), captioners=[captioner])
+
     def weights(self, captioner: str) -> list[str]:
         """Files of a captioner's own checkpoint folder."""
         return checkpoint_files(self.option(captioner, "checkpoint"))
@@ -82,6 +87,16 @@ class CaptioningPlan:
     def human_captions(self) -> str | list[str]:
         """Captions of the human baseline, which say what is held out where systems are compared with it."""
         return f"{self.folder}/captions/human.parquet" if "human" in self.own["baselines"] else []
+
+    def spice_parser(self) -> str | list[str]:
+        """What was found of the parser that SPICE needs; nothing where the configuration does not ask for one."""
+        own = self.own["spice"]
+        wanted = "spice" in self.own["metrics"] and (own["download"] or own["jars"])
+        return f"{self.folder}/spice_parser.json" if wanted else []
+
+    def spice_heap_mb(self) -> int:
+        """Memory of the parser of SPICE, where it runs."""
+        return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
 
     def reported(self) -> dict[str, Any]:
         """What the report is made of, by name; nothing where the study does not run."""

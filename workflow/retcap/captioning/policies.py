@@ -1,12 +1,43 @@
-"""Pixel operations that change a panorama's aspect ratio before a model's own processor sees it.
+"""Image policies: what is done to a panorama's aspect ratio before a model's own processor sees it.
 
-Images are height x width x 3 arrays of uint8. `keep` is the native policy: the processor decides alone.
+Every captioner has the three of SHARED. One of whose processor more must be set has a `prepare` of its own, and
+`IMAGE_POLICIES` with its own words for what a policy does. Images are height x width x 3 arrays of uint8.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # captioner plugins import this module while the Snakefile is read, where numpy is too heavy
     import numpy as np
+
+SHARED = {
+    "letterbox": "padded to a square with the mean colour, then the native resize: the whole panorama at half height",
+    "squash": "stretched to a square with the same number of pixels, then native: twice too narrow",
+}
+
+
+def words(captioner: Any) -> dict[str, str]:
+    """What each image policy of a captioner plugin does to a panorama, in words; `native` first."""
+    return {"native": captioner.CARD.image_policy, **SHARED, **getattr(captioner, "IMAGE_POLICIES", {})}
+
+
+def prepared(captioner: Any, processor: Any, policy: str) -> "Callable[[np.ndarray], np.ndarray]":
+    """Set the processor for an image policy; returns the pixel operation that goes before it.
+
+    ValueError for a policy that the captioner does not have.
+    """
+    known = words(captioner)
+    if policy not in known:
+        raise ValueError(f"{captioner.CARD.name} has no image policy {policy!r}. It has: {', '.join(known)}.")
+    return getattr(captioner, "prepare", pixels)(processor, policy)
+
+
+def pixels(processor: Any, policy: str) -> "Callable[[np.ndarray], np.ndarray]":
+    """The pixel operation of a shared policy; the native one leaves everything to the processor."""
+    if policy == "letterbox":
+        fill = mean_colour(processor)
+        return lambda image: letterbox(image, fill)
+    return squash if policy == "squash" else keep
 
 
 def keep(image: "np.ndarray") -> "np.ndarray":
@@ -44,15 +75,9 @@ def squash(image: "np.ndarray") -> "np.ndarray":
 
     height, width, _ = image.shape
     side = round((height * width) ** 0.5)
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def mean_colour(processor) -> tuple[int, int, int]:
     """The colour that the processor's normalisation maps to about zero; bars of it carry no signal."""
     return tuple(round(255 * value) for value in processor.image_processor.image_mean)
-
-
-def check(policy: str, known: dict[str, str], captioner: str) -> None:
-    """Raise unless the captioner declares the policy."""
-    if policy not in known:
-        raise ValueError(f"{captioner} has no image policy {policy!r}. It has: {', '.join(known)}.")

@@ -18,6 +18,11 @@ def request(query: str, prompt_set: str) -> str:
     return PROMPT_SETS[prompt_set].replace("{query}", query)
 
 
+def rendered(captioner, processor, text: str) -> str:
+    """The full prompt of one request: by the captioner plugin's own `render`, or else as a chat."""
+    return getattr(captioner, "render", chat)(processor, text)
+
+
 def chat(processor, text: str) -> str:
     """One user turn through the checkpoint's own chat template, the image before the text.
 

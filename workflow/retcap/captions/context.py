@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from retcap.captions import ptb
+from retcap.captions.corenlp import CoreNLP
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ class Context:
     """
 
     frequencies: "DocumentFrequencies | None" = None  # CIDEr's idf; None: from the references of the run
+    corenlp: CoreNLP = field(default_factory=CoreNLP)  # what SPICE parses with, or why it is not there
     timeout_s: float = 300.0  # longest silence of a Java child (METEOR starts in 6-10 s; in 57 s on a busy machine)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)

@@ -75,16 +75,17 @@ def find_jar(relative: str) -> Path:
 
 def run(arguments: Sequence[str], stdin: str, timeout_s: float, heap_mb: int = 1024) -> tuple[str, str]:
     """Start Java with `arguments`, hand it `stdin`, wait for its end; gives (stdout, stderr)."""
-    child = _start(arguments, heap_mb, stderr=subprocess.PIPE)
+    words = command(arguments, heap_mb)
+    child = _start(words, stderr=subprocess.PIPE)
     try:
         out, err = child.communicate(stdin.encode("utf-8", "replace"), timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise JavaTimeout(f"Java did not finish within {timeout_s:g} s: {_short(arguments)}") from None
+        raise JavaTimeout(f"Java did not finish within {timeout_s:g} s: {_short(words)}") from None
     finally:
         _kill(child)  # no-op after a normal end; on expiry and on Ctrl-C nothing is left behind
     errors = err.decode("utf-8", "replace")
     if child.returncode:
-        raise JavaError(f"Java ended with status {child.returncode}: {_short(arguments)}. {errors[-500:].strip()}")
+        raise JavaError(f"Java ended with status {child.returncode}: {_short(words)}. {errors[-500:].strip()}")
     return out.decode("utf-8", "replace"), errors
 
 
@@ -95,11 +96,11 @@ class Dialogue:
     pipe, and every wait has a limit. After any JavaError the child is dead; start a new one.
     """
 
-    def __init__(self, arguments: Sequence[str], timeout_s: float, heap_mb: int = 2048):
+    def __init__(self, command: Sequence[str], timeout_s: float):
         self.timeout_s = timeout_s
-        self._name = _short(arguments)
+        self._name = _short(command)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the child; a pipe would fill up
-        self._child = _start(arguments, heap_mb, stderr=self._errors)
+        self._child = _start(command, stderr=self._errors)
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -155,11 +156,16 @@ class Dialogue:
         return self._errors.read().decode("utf-8", "replace")[-500:].strip()
 
 
-def _start(arguments: Sequence[str], heap_mb: int, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    java = find_java()
+def command(arguments: Sequence[str], heap_mb: int) -> list[str]:
+    """The command that starts Java with `arguments` and so much memory."""
+    return [str(find_java()), *FLAGS, f"-Xmx{heap_mb}m", *arguments]
+
+
+def _start(words: Sequence[str], stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a command that is Java, or starts one: it finds ours by JAVA_HOME."""
     return subprocess.Popen(
-        [str(java), *FLAGS, f"-Xmx{heap_mb}m", *arguments],
-        env=_environment(java),
+        list(words),
+        env=_environment(find_java()),
         cwd=tempfile.gettempdir(),  # crash logs go to the working folder, never into the results or the package
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -183,6 +189,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _short(arguments: Sequence[str]) -> str:
-    """The command for a message: paths cut to file names."""
-    return "java " + " ".join(Path(word).name if os.sep in word else word for word in arguments)
+def _short(words: Sequence[str]) -> str:
+    """The command for a message: paths cut to file names, class paths and our flags left out."""
+    shown = [word for word in words if word not in FLAGS and not (word.startswith(os.sep) and word.endswith(".jar"))]
+    return " ".join(Path(word).name if os.sep in word else word for word in shown)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retcap.captioning import failed_pairs, outcome
-from retcap.captions import files, frequencies, item_tables, places, scoring
+from retcap.captions import corenlp, files, frequencies, item_tables, places, scoring
 from retcap.captions.context import Context
 
 Job = tuple[str, dict[str, str]]  # rule and wildcards
@@ -22,7 +22,7 @@ class Judged(NamedTuple):
 
 
 def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Judged:
-    """`found`: paths of pairs, captions, outcome, frequencies, human; `failed`: the failures among them, by path.
+    """`found`: paths of pairs, captions, outcome, frequencies, human, spice; `failed`: failures among them, by path.
 
     A system without captions is not scored, nor a model that failed on too many pairs. Without frequencies there is no
     CIDEr, without a human baseline nothing is held out. All of this is in the result.
@@ -40,12 +40,19 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
-    with Context(idf) as context:
+    with Context(idf, _parser(getattr(found, "spice", None), failed)) as context:
         scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
     again: list[tuple[str, Job | None]] = [(missing[0], None)] if missing else []
     return Judged(about | result, item_tables.item_table(scores), again)
+
+
+def _parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
+    """What SPICE parses with, or why it cannot."""
+    if not path:
+        return corenlp.CoreNLP()
+    return corenlp.CoreNLP(reason=failed[path].why) if path in failed else corenlp.read(path)
 
 
 def _not_scored(system: str, pairs: int, reason: str) -> Judged:

@@ -65,6 +65,16 @@ class PanoramaWorld(Section):
     seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world", most=SEEDS)
 
 
+class Spice(Section):
+    """What SPICE parses captions with: Stanford CoreNLP 3.6.0, which no Python package contains."""
+
+    download: bool = key(False, "fetch CoreNLP 3.6.0 and its models (385 MB, GPL) from Maven; false: no SPICE")
+    jars: DataPath | None = key(
+        None, "folder with stanford-corenlp-3.6.0.jar and -models.jar of your own, instead of a download", "path"
+    )
+    heap_mb: Positive = key(4000, "memory of the parser; captions of more than 200 words need more", "MB", least=1000)
+
+
 class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
@@ -112,6 +122,7 @@ class Captioning(Section):
     metrics: Unique[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
+    spice: Spice = key(Spice(), "the parser of SPICE")
     bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
 
     def checkpoint_of(self, captioner: str) -> str:

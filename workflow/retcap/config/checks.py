@@ -7,6 +7,7 @@ from retcap.config.errors import Place
 from retcap.config.errors import Problem as Finding
 from retcap.retrieval.trainings import trainings
 from retcap.retriever import config as cells
+from retcap.worlds import recipes
 
 if TYPE_CHECKING:
     from retcap.config import Config
@@ -64,6 +65,10 @@ def captions(config: "Config") -> Iterator[Finding]:
         text = f"is null, and the tiny checkpoints of {', '.join(tiny)} are trained on it. Name a CSV, or a checkpoint."
         reads: tuple[Place, ...] = (("captioning", "checkpoint"), ("captioning", "models"), STUDIES)
         yield Finding(("captioning", "train_csv"), text, reads)
+    for name in tiny:
+        if name not in recipes.names():
+            place: Place = ("captioning", "options", name, "checkpoint")
+            yield Finding(place, recipes.missing(name), (("captioning", "checkpoint"), ("captioning", "models")))
 
 
 def data_sets(config: "Config") -> Iterator[Finding]:

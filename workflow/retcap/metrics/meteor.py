@@ -32,6 +32,7 @@ CARD = MetricCard(
 KEYS = ("meteor",)
 JAR = "meteor/meteor-1.5.jar"
 STATISTICS = 23
+HEAP_MB = 2048
 MATCHERS = (1.0, 0.6, 0.8, 0.6)  # weights of exact, stem, synonym and paraphrase matches
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 
@@ -108,7 +109,7 @@ class Aligner:
     def _start(self) -> java.Dialogue:
         if self._child is None:
             arguments = ["-jar", str(java.find_jar(JAR)), "-", "-", "-stdio", "-l", "en", "-norm"]
-            self._child = java.Dialogue(arguments, self.timeout_s)
+            self._child = java.Dialogue(java.command(arguments, HEAP_MB), self.timeout_s)
         return self._child
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retcap import plugins
+from retcap.captioning import policies
 from retcap.captions.item_tables import HELD_OUT
 from retcap.report import caption_differences, differences, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
@@ -114,7 +115,7 @@ def policy_words(captioner: str, policy: str | None) -> str:
     if policy is None:
         return wording.NOTHING
     try:
-        words = getattr(plugins.load("captioners", captioner), "IMAGE_POLICIES", {}).get(policy)
+        words = policies.words(plugins.load("captioners", captioner)).get(policy)
     except plugins.UnknownPlugin:
         words = None
     return f"{policy}: {words}" if words else policy

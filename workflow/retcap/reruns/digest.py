@@ -80,18 +80,23 @@ def _replace(file: Path, text: str) -> None:
 
 
 def _collect(file: Path, seen: dict[str, str]) -> None:
-    file = file.resolve()
-    name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
-    if name in seen:
-        return
-    meaning, imports = _parsed(file)
-    seen[name] = meaning
-    for found in imports:
-        for module in _resolve(_absolute(found, file)):
+    """Add a file, and all that it imports at any depth. Plans ask for some fifty scripts that share most of it."""
+    name, meaning, imported = _node(file)
+    if name not in seen:
+        seen[name] = meaning
+        for module in imported:
             _collect(module, seen)
 
 
 @cache
+def _node(file: Path) -> tuple[str, str, list[Path]]:
+    """Name of a file, hash of its meaning, files of this package that it imports itself."""
+    file = file.resolve()
+    name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
+    meaning, imports = _parsed(file)
+    return name, meaning, [module for found in imports for module in _resolve(_absolute(found, file))]
+
+
 def _parsed(file: Path) -> tuple[str, list[Import]]:
     """Hash of a file's meaning and the imports in it."""
     content = file.read_bytes()

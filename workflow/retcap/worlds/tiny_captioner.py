@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from retcap.captioning.prompts import PROMPT_SETS
 
@@ -19,13 +19,13 @@ EMBEDDING_STD = 0.3  # with weights of unit gain, what lets a width of 64 learn 
 
 
 def train_tokenizer(
-    corpus: list[str], special: list[str], *, frame: str = "", begin: str | None = None, **named
+    corpus: list[str], special: list[str], *, frame: str = "", begin: str | None = None, end: str | None = None, **named
 ) -> Any:
     """Byte-level BPE tokenizer of at most VOCABULARY entries; `special` come first, in order.
 
     frame: text that the model's template puts around every request; it and the prompt sets become short too.
-    begin: token put in front of every text. named: roles such as eos_token="</s>", or `extra_special_tokens` as a
-    dict from a processor's attribute name to the token.
+    begin, end: tokens put in front of every text and behind it. named: roles such as eos_token="</s>", or
+    `extra_special_tokens` as a dict from a processor's attribute name to the token.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -39,9 +39,11 @@ def train_tokenizer(
     )
     prompts = [text.replace("{query}", "") for text in PROMPT_SETS.values()]
     core.train_from_iterator([*corpus, *[frame, *prompts] * len(corpus)], trainer)
-    if begin is not None:
+    if begin is not None or end is not None:
+        around = [token for token in (begin, end) if token is not None]
         core.post_processor = processors.TemplateProcessing(
-            single=f"{begin} $A", special_tokens=[(begin, core.token_to_id(begin))]
+            single=" ".join(token for token in (begin, "$A", end) if token is not None),
+            special_tokens=[(token, core.token_to_id(token)) for token in around],
         )
     named = {"model_max_length": 4096, "padding_side": "left", **named}
     return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **named)
@@ -80,16 +82,16 @@ def redraw(model: Any, generator: torch.Generator, keep: tuple[str, ...] = ()) -
 
 
 @torch.no_grad()
-def lay_out(positions: nn.Embedding, seed: int) -> None:
-    """Position embeddings of a square grid of patches, after one for the class token, as row part plus column part.
+def lay_out(positions: Tensor, seed: int) -> None:
+    """Position embeddings of a square grid of patches, after that of a class token if any, as row plus column part.
 
     Drawn apart, every place of the grid would have to be learned by itself, and "left" would mean four unrelated ones.
     """
-    count, width = positions.weight.shape
-    side = math.isqrt(count - 1)
+    count, width = positions.shape
+    side = math.isqrt(count)
     generator = torch.Generator().manual_seed(seed)
     rows, columns = (torch.empty(side, width).normal_(0.0, GRID_STD, generator=generator) for _ in range(2))
-    positions.weight[1:] = (rows[:, None] + columns[None, :]).reshape(side * side, width)
+    positions[count - side * side :] = (rows[:, None] + columns[None, :]).reshape(side * side, width)
 
 
 @torch.no_grad()

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retcap.captioning.folding import folded_patches
 from retcap.captioning.model import Captioner, load
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad
 from retcap.worlds import tiny_captioner as tiny
+from retcap.worlds.folding import folded_patches
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +47,15 @@ def train_tiny(
     threads: int = 1,
     policy: str = "squash",
     prompt_set: str = "instruct",
+    end_of_answer: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict:
     """Train the checkpoint in `folder` on `rows` and write it to `out` (to `folder` itself when None).
 
     Gives {"history": [[step, mean loss since the last entry], ...], "seconds": wall seconds in all}. The same rows,
     seed and thread count give the same weights on the same machine. The processor is written as it was found: `policy`
-    belongs to this run, and another run may load the checkpoint under another one.
+    belongs to this run, and another run may load the checkpoint under another one. `end_of_answer` is the token that
+    ends every caption, the tokenizer's end token when None.
     """
     if not rows:
         raise ValueError("No training rows. train_tiny needs (image key, query, caption) tuples.")
@@ -64,7 +66,7 @@ def train_tiny(
         captioner = load(plugin, folder, policy=policy, prompt_set=prompt_set)
         captioner.images_remembered = len({key for key, _, _ in rows})  # every panorama is preprocessed once
         captioner.remembered_as = torch.float16  # half the memory of thousands of panoramas
-        examples = _examples(captioner, rows, pack)
+        examples = _examples(captioner, rows, pack, end_of_answer)
         logger.info("%s: %d rows encoded in %.1f s", plugin.CARD.name, len(rows), time.perf_counter() - start)
         order = batches(len(rows), batch_size, steps, np.random.default_rng(seed))
         with folded_patches(captioner.model):
@@ -75,14 +77,16 @@ def train_tiny(
     return {"history": history, "seconds": time.perf_counter() - start}
 
 
-def _examples(captioner: Captioner, rows: Sequence[Row], pack: Mapping) -> list[tuple[Encoded, Tensor]]:
+def _examples(
+    captioner: Captioner, rows: Sequence[Row], pack: Mapping, end: str | None = None
+) -> list[tuple[Encoded, Tensor]]:
     """Per row the encoded prompt and the ids of the answer, end token included."""
-    end = getattr(captioner.plugin, "END_OF_ANSWER", captioner.tokenizer.eos_token)
+    last: str = end or captioner.tokenizer.eos_token
     answers = {}
     examples = []
     for key, query, caption in rows:
         if caption not in answers:
-            ids = captioner.tokenizer(" " + caption + end, add_special_tokens=False)["input_ids"]
+            ids = captioner.tokenizer(" " + caption + last, add_special_tokens=False)["input_ids"]
             answers[caption] = torch.tensor([ids])
         examples.append((captioner.encode(query, pack[key], key), answers[caption]))
     return examples

@@ -27,6 +27,7 @@ RULES = {
     "caption_blind": Alone(),
     "clean_captions": Alone(),
     "count_caption_ngrams": Alone(),
+    "find_spice_parser": Alone(),
     "score_captions": Alone("captioning.bootstrap_draws"),
     "build_retriever": Alone(folders=("model",)),
     "train_retriever": Alone("retrieval.training.per_device_batch_size", folders=("model", "best")),

@@ -1,0 +1,71 @@
+"""Tiny LLaVA-1.5: the architecture and the files of the real one, width 64, trained in the demo."""
+
+from retcap.worlds import tiny_captioner as tiny
+
+STEPS = 450  # training steps after which the tiny checkpoint sees colours and most shapes
+
+TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
+    "{% for part in message['content'] %}{{ '<image>\\n' if part['type'] == 'image' else part['text'] + ' ' }}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+
+def build(folder, corpus: list[str], seed: int) -> None:
+    """Random checkpoint of the same architecture: width 64, two language layers, 36 image tokens."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    side, patch = 84, 14
+    tokenizer = tiny.train_tokenizer(
+        corpus,
+        ["<unk>", "<s>", "</s>", "<pad>", "<image>"],
+        frame="USER: \n ASSISTANT:",
+        begin="<s>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_center_crop=True
+        ),
+        tokenizer=tokenizer,
+        patch_size=patch,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    )
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=3,  # features are taken after the second-last
+            num_attention_heads=4,
+            image_size=side,
+            patch_size=patch,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=512,
+            rope_parameters={"rope_type": "default", "rope_theta": 100.0},  # wavelengths of a short text
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    model = tiny.build_model(LlavaForConditionalGeneration, config, seed)
+    tiny.lay_out(model.model.vision_tower.embeddings.position_embedding.weight, seed)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    tiny.save(folder, model, processor)
