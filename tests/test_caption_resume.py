@@ -121,9 +121,9 @@ generate.caption_all(captioner, items, pack, batch_size=2, max_new_tokens=int(to
 
 
 @pytest.mark.slow
-def test_kill_9_in_mid_run_then_resume(trained, world, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_kill_9_in_mid_run_then_resume(name, trained, world, tmp_path, monkeypatch):
     items, pack = world
-    name = NAMES[-1]
     command = [sys.executable, "-c", KILLED, name, str(trained[name]), str(tmp_path), str(TOKENS)]
     path = os.pathsep.join([str(ROOT / "workflow"), str(ROOT / "tests")])
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from retcap import plugins
 from retcap.config import Config, resolve, wording
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
@@ -235,6 +236,25 @@ def test_tiny_checkpoints_need_training_captions(tmp_path: Path):
     one = "captioning: {train_csv: null, checkpoint: hub, options: {llava-1.5-7b: {checkpoint: tiny}}}"
     assert "the tiny checkpoints of llava-1.5-7b are trained" in problems(one, folder=tmp_path)
     assert resolved("captioning: {train_csv: null, checkpoint: hub}", folder=tmp_path)["captioning"]["models"]
+
+
+def test_models_are_named_or_come_as_a_group(tmp_path: Path):
+    def models(text: str) -> list[str]:
+        return resolved(f"captioning: {{models: {text}}}", folder=tmp_path)["captioning"]["models"]
+
+    light = ["internvl3-2b", "blip2-opt-2.7b", "qwen2.5-vl-3b", "gemma-3-4b"]
+    assert models("[light]") == light  # from the smallest to the largest
+    assert models("[newest]") == ["qwen2.5-vl-3b", "gemma-3-4b"]
+    assert sorted(models("[all]")) == plugins.names("captioners")
+    assert models("[gemma-3-4b, light]") == ["gemma-3-4b", *(name for name in light if name != "gemma-3-4b")]
+    assert models("[newest, llava-1.5-7b, gemma-3-4b]") == ["qwen2.5-vl-3b", "gemma-3-4b", "llava-1.5-7b"]
+
+
+def test_a_model_that_is_no_captioner_and_no_group_stands_where_it_was_written(tmp_path: Path):
+    text = problems("captioning:\n  models:\n  - light\n  - lava-1.5-7b\n", folder=tmp_path)
+    assert ":4: captioning.models[1]: No captioner is named `lava-1.5-7b`. Did you mean `llava-1.5-7b`?" in text
+    assert "Groups: all, light, newest." in text
+    assert "'light' is given more than once" in problems("captioning: {models: [light, light]}", folder=tmp_path)
 
 
 def test_a_tiny_checkpoint_needs_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

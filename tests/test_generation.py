@@ -58,7 +58,8 @@ def test_first_logits_agree_between_batch_and_single_item(captioner, world):
         torch.testing.assert_close(batched, alone, atol=LOGITS_ATOL, rtol=0)
     wrong = "right" if captioner.plugin.CARD.padding_side == "left" else "left"
     spoilt = torch.cat([first_logits(captioner, piece, side=wrong) for piece in pieces])
-    assert float((spoilt - alone).abs().max()) > 100 * LOGITS_ATOL  # so the tolerance does tell right from wrong
+    if not captioner.encoder_decoder:  # T5 knows relative positions alone, and padding stands outside of all tokens
+        assert float((spoilt - alone).abs().max()) > 100 * LOGITS_ATOL  # so the tolerance does tell right from wrong
 
 
 def test_no_caption_holds_a_piece_of_its_prompt(captioner, world):

@@ -6,16 +6,16 @@ import torch
 
 import tiny_captioners
 from retcap.captioning import generate
-from retcap.worlds import folding
+from retcap.worlds import folding, recipes
 from retcap.worlds import train_tiny_captioner as train_tiny
 
 pytest_plugins = ["tiny_captioners"]
 
-NAMES = tiny_captioners.NAMES
+NAMES, QUICK = tiny_captioners.NAMES, tiny_captioners.QUICK
 
 
 def test_training_lowers_the_loss_and_repeats_exactly(tmp_path):
-    name = NAMES[0]
+    name = tiny_captioners.QUICK[0]
     results = []
     for run in ("first", "second"):
         _, result = tiny_captioners.build_and_train(name, tmp_path / run, steps=12)
@@ -26,7 +26,7 @@ def test_training_lowers_the_loss_and_repeats_exactly(tmp_path):
     assert weights[0] == weights[1]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 @pytest.mark.parametrize("policy", ["native", "letterbox", "squash"])
 def test_the_policy_of_the_training_stays_out_of_the_checkpoint(name, policy, one_thread, tmp_path):
     """A tiny LLaVA trained under `squash` squashed under `native` too, and the report said "centre crop"."""
@@ -38,9 +38,9 @@ def test_the_policy_of_the_training_stays_out_of_the_checkpoint(name, policy, on
     of_the_model = {"config.json", "generation_config.json", "model.safetensors"}
     built, trained = (
         {
-            path.name: path.read_bytes()
-            for path in sorted((tmp_path / folder).iterdir())
-            if path.name not in of_the_model
+            path.relative_to(tmp_path / folder).as_posix(): path.read_bytes()
+            for path in sorted((tmp_path / folder).rglob("*"))
+            if path.is_file() and path.name not in of_the_model
         }
         for folder in ("built", "trained")
     )
@@ -58,11 +58,14 @@ def test_the_policy_of_the_training_stays_out_of_the_checkpoint(name, policy, on
 def test_the_loss_sees_answers_alone(captioner, world):
     _, pack = world
     _, rows = tiny_captioners.blocks()
-    examples = train_tiny._examples(captioner, rows[:3], pack)
+    end = getattr(recipes.load(captioner.plugin.CARD.name), "END_OF_ANSWER", None)
+    examples = train_tiny._examples(captioner, rows[:3], pack, end)
     batch = train_tiny.training_batch(captioner, examples)
     for row, (_, _, caption) in enumerate(rows[:3]):
         kept = batch["labels"][row][batch["labels"][row] != train_tiny.IGNORED]
-        assert captioner.tokenizer.decode(kept) == f" {caption}{captioner.tokenizer.eos_token}"
+        end = captioner.tokenizer.decode(kept[-1])
+        assert captioner.tokenizer.decode(kept) == f" {caption}{end}"
+        assert int(kept[-1]) in captioner.end_tokens()
     if not captioner.encoder_decoder:
         assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
         seen = batch["labels"] != train_tiny.IGNORED

@@ -21,7 +21,7 @@ from test_report import Page
 
 pytest_plugins = ["tiny_captioners"]
 
-NAME = tiny_captioners.NAMES[0]
+NAME = tiny_captioners.QUICK[0]
 CARD = plugins.load("captioners", NAME).CARD
 
 
@@ -150,3 +150,15 @@ def test_the_report_shows_what_was_loaded(record, said, opening, tmp_path):
     words = " ".join("".join(page.text).split())
     assert ("ot the published weights" in words) == (opening is not None)
     assert opening is None or opening in words
+
+
+def test_a_second_tokenizer_counts_as_part_of_a_checkpoint(tmp_path: Path):
+    """That of InstructBLIP's Q-Former lies in a folder of its own: another one makes other captions."""
+    (tmp_path / "config.json").write_text("{}")
+    one = weights.Weights(str(tmp_path), sha256="0")
+    hashes = [weights.files_sha256(one)]
+    (tmp_path / "qformer_tokenizer").mkdir()
+    for text in ("{}", "{ }"):
+        (tmp_path / "qformer_tokenizer/tokenizer.json").write_text(text)
+        hashes.append(weights.files_sha256(one))
+    assert len(set(hashes)) == 3

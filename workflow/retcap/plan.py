@@ -72,5 +72,8 @@ def checkpoint_files(source: str) -> list[str]:
     if source in ("tiny", "hub") or not folder.is_dir():
         return []
     return sorted(
-        str(file) for file in folder.iterdir() if file.is_file() and file.suffix != ".md" and file.name[0] != "."
+        str(file)
+        for pattern in ("*", "*_tokenizer/*")  # such as that of InstructBLIP's Q-Former
+        for file in folder.glob(pattern)
+        if file.is_file() and file.suffix != ".md" and file.name[0] != "."
     )

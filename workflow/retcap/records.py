@@ -32,6 +32,7 @@ class CaptionerCard(msgspec.Struct, frozen=True, kw_only=True):
     mem_mb: int
     gpu_mem_gb: int
     runtime_min: int
+    groups: tuple[str, ...] = ()  # names under which the configuration can ask for it, of GROUPS in retcap.config.parts
     gated: bool = False
     trust_remote_code: bool = False
 

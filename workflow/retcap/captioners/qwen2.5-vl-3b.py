@@ -21,6 +21,7 @@ CARD = CaptionerCard(
     mem_mb=24_000,
     gpu_mem_gb=16,
     runtime_min=120,
+    groups=("light", "newest"),
 )
 
 IMAGE_POLICIES = {

@@ -9,6 +9,7 @@ from retcap.jobs import hub
 from retcap.records import CaptionerCard
 
 READ_BYTES = 2**20
+SECOND = "*_tokenizer/*"  # files of a second tokenizer, such as that of InstructBLIP's Q-Former
 BESIDE = {".json", ".jinja", ".model", ".py", ".txt"}  # files beside the weights that a checkpoint is read from
 
 
@@ -58,6 +59,8 @@ def files_sha256(weights: Weights) -> str | None:
     if weights.sha256 is None:
         return None
     digest = hashlib.sha256()
-    for path in sorted(path for path in Path(weights.source).iterdir() if path.suffix in BESIDE):
-        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    folder = Path(weights.source)
+    found = {path.relative_to(folder).as_posix(): path for pattern in ("*", SECOND) for path in folder.glob(pattern)}
+    for name, path in sorted((name, path) for name, path in found.items() if path.suffix in BESIDE):
+        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()

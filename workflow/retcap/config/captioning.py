@@ -7,6 +7,7 @@ from pydantic import model_validator
 from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, SEEDS, STEPS, TOKENS, WORLD_IMAGES
 from retcap.config.parts import (
     Captioner,
+    Captioners,
     CaptionMetric,
     CaptionSet,
     Checkpoint,
@@ -97,7 +98,9 @@ class Captioning(Section):
         2048, "panoramas are decoded once and capped to this width", "px", most=PIXELS, least=16
     )
     max_height_px: Positive = key(1024, "and to this height", "px", most=PIXELS, least=16)
-    models: Unique[Captioner] = key(["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table")
+    models: Captioners = key(
+        ["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table: names, or `all`, `light`, `newest`"
+    )
     checkpoint: Checkpoint = key(
         "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
     )

@@ -14,6 +14,7 @@ from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 
 T = TypeVar("T")
 TAKEN = (RANDOM, "tiny_clip", "best-per-set")  # the random baseline; folders of models
+GROUPS = ("all", "light", "newest")  # of captioners: every one, the four light ones, the two newest
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 80  # characters: file systems allow 255 bytes, and names are joined with others to file names
 
@@ -123,6 +124,30 @@ def _each_once(values: list[T]) -> list[T]:
     return values
 
 
+def captioner_or_group(name: str) -> str:
+    """A captioner's name, or that of a group of them; the error lists both."""
+    if name not in GROUPS:
+        try:
+            plugins.check("captioners", name)
+        except plugins.UnknownPlugin as error:
+            raise ValueError(f"{error} Groups: {', '.join(GROUPS)}.") from None
+    return name
+
+
+def members(groups: list[str]) -> list[str]:
+    """Captioners of a list of names and groups, each once; those of a group from the smallest model to the largest."""
+    found: list[str] = []
+    for name in groups:
+        found += [one for one in _group(name) if one not in found] if name in GROUPS else [name] * (name not in found)
+    return found
+
+
+def _group(name: str) -> list[str]:
+    cards = [plugins.load("captioners", one).CARD for one in plugins.names("captioners")]
+    chosen = [card for card in cards if name == "all" or name in card.groups]
+    return [card.name for card in sorted(chosen, key=lambda card: (card.params_b, card.name))]
+
+
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -130,6 +155,9 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 NotNegativeNumber = Annotated[float, Field(ge=0)]
 Unique = Annotated[list[T], AfterValidator(_each_once)]  # a list in which nothing stands twice
 Captioner = Annotated[str, plugin("captioners")]
+Captioners = Annotated[
+    list[Annotated[str, AfterValidator(captioner_or_group)]], AfterValidator(_each_once), AfterValidator(members)
+]  # names and groups; the resolved configuration has names alone
 CaptionMetric = Annotated[str, plugin("metrics", "captioning")]
 CaptionSet = Annotated[str, plugin("datasets", "captioning")]
 RetrievalSetName = Annotated[str, plugin("datasets", "retrieval")]

@@ -121,7 +121,9 @@ def replace_model(source: str | Path, target: str | Path, model: Any) -> None:
     """
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    for file in sorted(Path(source).iterdir()):
-        if file.suffix != ".safetensors" and file.parent != target:
-            shutil.copyfile(file, target / file.name)  # without the rights of the temporary folder it came from
+    for file in sorted(Path(source).rglob("*")):  # a second tokenizer has a folder of its own
+        copy = target / file.relative_to(source)
+        if file.is_file() and file.suffix != ".safetensors" and file != copy:
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)  # without the rights of the temporary folder it came from
     model.save_pretrained(target, safe_serialization=True)
