@@ -13,7 +13,7 @@ from retcap.analysis import compare
 from retcap.captioning.differences import differences
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
-from retcap.report import CaptioningInputs, ReportInputs
+from retcap.report.inputs import CaptioningInputs, ReportInputs
 
 ATTACK = "<script>alert(1)</script>"
 FAILED = "instructblip-vicuna-7b"
@@ -45,8 +45,10 @@ def everything(folder: Path, image_count: int = 40) -> ReportInputs:
         created="2026-11-20T14:03:00+00:00",
         commit=COMMIT,
         dirty=True,
-        captioning=captioning(folder / "captioning", image_count),
-        retrieval=retrieval(folder / "retrieval", ATTACK, panorama),
+        studies={
+            "retrieval": retrieval(folder / "retrieval", ATTACK, panorama),
+            "captioning": captioning(folder / "captioning", image_count),
+        },
         provenance=provenance(folder / "logs"),
         config=config,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
-from retcap.report import RetrievalInputs
+from retcap.report.inputs import RetrievalInputs
 
 LEVELS = {"random": 0.004, "zero-shot": 0.06, "untrained": 0.02, "trained": 1.0}  # share of the trained R@5
 SETS = {"m2kr_oven": 0.551, "m2kr_evqa": 0.083, "m2kr_infoseek": 0.086, "m2kr_okvqa": 0.016}  # R@5 of "trained"

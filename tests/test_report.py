@@ -19,10 +19,6 @@ from report_fixture_retrieval import SETS
 from retcap.captioning.differences import differences as captioning_differences
 from retcap.records import Difference
 from retcap.report import (
-    CaptioningInputs,
-    ReportInputs,
-    RetrievalInputs,
-    build_report,
     checks,
     differences,
     jobs,
@@ -34,6 +30,8 @@ from retcap.report import (
 )
 from retcap.report import examples as examples_module
 from retcap.report.caption_differences import model_tests, sight_table
+from retcap.report.inputs import CaptioningInputs, ReportInputs, RetrievalInputs
+from retcap.report.page import build_report
 from retcap.report.scores import System
 from retcap.retrieval.judging.collapse import collapsed
 from retcap.retrieval.trainings import Training
@@ -136,7 +134,7 @@ def test_only_the_pages_own_script_may_run(text):
 
 
 def test_scores_are_those_of_the_summary(page, inputs):
-    summary = json.loads(inputs.captioning.summary.read_text())
+    summary = json.loads(inputs.studies["captioning"].summary.read_text())
     rows = page.table("System", "BLEU-4", "METEOR")
     checked = 0
     for record in [r for r in summary["models"] + summary["baselines"] if r.get("references") == "all"]:
@@ -150,7 +148,7 @@ def test_scores_are_those_of_the_summary(page, inputs):
 
 
 def test_human_captions_stand_beside_systems_judged_on_the_same_references(page, inputs):
-    summary = json.loads(inputs.captioning.summary.read_text())
+    summary = json.loads(inputs.studies["captioning"].summary.read_text())
     rows = page.table("One reference fewer", "BLEU-4", "METEOR")
     assert [name.split("each")[0].split("org/")[0].split("one fixed")[0] for name in rows][-2:] == ["human", "blind"]
     human, *others = [r for r in summary["baselines"] + summary["models"] if r["status"] == "completed"]
@@ -306,7 +304,8 @@ def test_full_size_report_is_quick_and_light(tmp_path):
 
 @pytest.mark.parametrize("kept", ["captioning", "retrieval", "provenance", "config"])
 def test_each_part_stands_alone(inputs, kept):
-    left = Page(build_report(ReportInputs("alone", **{kept: getattr(inputs, kept)})))
+    own = {"studies": {kept: inputs.studies[kept]}} if kept in inputs.studies else {kept: getattr(inputs, kept)}
+    left = Page(build_report(ReportInputs("alone", **own)))
     sections = {"captioning", "retrieval", "provenance"}
     assert sections & set(left.ids) == {"provenance" if kept == "config" else kept}
 
@@ -319,8 +318,10 @@ def test_page_without_anything():
 def test_studies_with_their_main_file_only(inputs):
     bare = ReportInputs(
         experiment="bare",
-        captioning=CaptioningInputs(summary=inputs.captioning.summary),
-        retrieval=RetrievalInputs(results=inputs.retrieval.results),
+        studies={
+            "retrieval": RetrievalInputs(results=inputs.studies["retrieval"].results),
+            "captioning": CaptioningInputs(summary=inputs.studies["captioning"].summary),
+        },
     )
     found = Page(build_report(bare))
     assert {"caption-scores", "retrieval-scores"} <= set(found.ids)
@@ -333,7 +334,7 @@ def test_all_models_failed(tmp_path):
     summary = {"models": [{"model_name": "m", "status": "failed", "reason": "no weights", "metrics": {}}]}
     path = tmp_path / "summary.json"
     path.write_text(json.dumps(summary))
-    words = "".join(Page(build_report(ReportInputs("x", captioning=CaptioningInputs(path)))).text)
+    words = "".join(Page(build_report(ReportInputs("x", studies={"captioning": CaptioningInputs(path)}))).text)
     assert "1 of 1 model failed: m (no weights). No model finished" in " ".join(words.split())
 
 
@@ -342,17 +343,17 @@ def test_failed_retrieval_systems_stand_beside_the_others(inputs):
     gone |= {("zero-shot", "m2kr_oven"): "MemoryError (embed_retrieval zero-shot)"}
     kept = [
         path
-        for path in inputs.retrieval.results
+        for path in inputs.studies["retrieval"].results
         if not path.name.startswith("trained-") and path.name != "zero-shot-m2kr_oven.json"
     ]
     changed = dataclasses.replace(
-        inputs.retrieval,
+        inputs.studies["retrieval"],
         results=kept,
         failed=gone,
         curves={},
         indexes_failed={"m2kr_evqa": "MemoryError (compare_indexes random)"},
     )
-    found = Page(build_report(ReportInputs("x", retrieval=changed)))
+    found = Page(build_report(ReportInputs("x", studies={"retrieval": changed})))
     words = " ".join("".join(found.text).split())
     assert "Of the retrieval systems, trained (OSError: disk full) and zero-shot on OVEN (MemoryError) failed." in words
     assert "trained failed on OVEN, E-VQA, InfoSeek and OKVQA. OSError: disk full (train_retriever trained)" in words
@@ -371,7 +372,7 @@ def test_failed_retrieval_systems_stand_beside_the_others(inputs):
 def test_a_retrieval_study_of_which_nothing_is_left(inputs):
     gone = {("trained", "m2kr_oven"): "OSError: disk full (train_retriever trained)"}
     bare = RetrievalInputs(results=[], failed=gone, titles={"m2kr_oven": "OVEN"})
-    found = Page(build_report(ReportInputs("x", retrieval=bare)))
+    found = Page(build_report(ReportInputs("x", studies={"retrieval": bare})))
     words = " ".join("".join(found.text).split())
     assert "Of the retrieval systems, trained (OSError: disk full) failed. No retrieval system finished" in words
     assert "trained failed on OVEN. OSError: disk full (train_retriever trained)" in words
@@ -380,26 +381,26 @@ def test_a_retrieval_study_of_which_nothing_is_left(inputs):
 
 def test_missing_file_names_path_and_remedy(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No file at .*gone\.json\. Run the rule that writes it"):
-        build_report(ReportInputs("x", captioning=CaptioningInputs(tmp_path / "gone.json")))
+        build_report(ReportInputs("x", studies={"captioning": CaptioningInputs(tmp_path / "gone.json")}))
 
 
 def test_broken_json_names_file_and_line(tmp_path):
     path = tmp_path / "s.json"
     path.write_text('{\n"models": [,]}')
     with pytest.raises(ValueError, match=r"s\.json:2: not valid JSON"):
-        build_report(ReportInputs("x", captioning=CaptioningInputs(path)))
+        build_report(ReportInputs("x", studies={"captioning": CaptioningInputs(path)}))
 
 
 def test_missing_key_and_column_are_named(tmp_path, inputs):
     path = tmp_path / "s.json"
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"s\.json: key 'models' is missing"):
-        build_report(ReportInputs("x", captioning=CaptioningInputs(path)))
+        build_report(ReportInputs("x", studies={"captioning": CaptioningInputs(path)}))
     table = tmp_path / "items.parquet"
     pd.DataFrame({"item_id": ["a"]}).to_parquet(table)
-    broken = dataclasses.replace(inputs.captioning, items=table)
+    broken = dataclasses.replace(inputs.studies["captioning"], items=table)
     with pytest.raises(ValueError, match=r"items\.parquet: column 'image' is missing"):
-        build_report(ReportInputs("x", captioning=broken))
+        build_report(ReportInputs("x", studies={"captioning": broken}))
 
 
 def test_examples_show_every_image_once():
@@ -469,13 +470,13 @@ def test_differences_are_a_matrix_judged_by_their_intervals(page, text):
 def test_other_cut_offs_than_five_fill_the_tables(inputs, tmp_path):
     kept = tmp_path / "kept.json"
     content = []
-    for path in inputs.retrieval.results:
+    for path in inputs.studies["retrieval"].results:
         result = json.loads(path.read_text())
         result["metrics"] = {name: value for name, value in result["metrics"].items() if not name.endswith("@5")}
         content.append(result)
     kept.write_text(json.dumps(content))
-    changed = dataclasses.replace(inputs.retrieval, results=[kept], differences=None)
-    found = Page(build_report(ReportInputs("x", retrieval=changed)))
+    changed = dataclasses.replace(inputs.studies["retrieval"], results=[kept], differences=None)
+    found = Page(build_report(ReportInputs("x", studies={"retrieval": changed})))
     [trained] = [r for n, r in found.table("System", "OVEN4\u202f708 queries").items() if n.startswith("trainedReT-2")]
     assert not trained[1].startswith("–")  # R@3: nearest to 5 among 1, 2, 3, 10, ...
     assert "gold passage among the first 3" in " ".join("".join(found.text).split())
@@ -483,7 +484,7 @@ def test_other_cut_offs_than_five_fill_the_tables(inputs, tmp_path):
 
 def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
     assert "†" not in text
-    results = [json.loads(path.read_text()) for path in inputs.retrieval.results]
+    results = [json.loads(path.read_text()) for path in inputs.studies["retrieval"].results]
     few = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "clusters": 49}
     for result in results:
         for entry in result["metrics"].values():
@@ -491,8 +492,8 @@ def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
         result["slices"] = {"answers": {"text": {"n": 60, "R@5": few}}}
     kept = tmp_path / "kept.json"
     kept.write_text(json.dumps(results))
-    changed = dataclasses.replace(inputs.retrieval, results=[kept])
-    marked = build_report(ReportInputs("x", retrieval=changed))
+    changed = dataclasses.replace(inputs.studies["retrieval"], results=[kept])
+    marked = build_report(ReportInputs("x", studies={"retrieval": changed}))
     assert marked.count("† From fewer than 50 pictures: the interval may be too narrow") == 2
     table = Page(marked).table("System", "OVEN4\u202f708 queries")
     [trained] = [row for name, row in table.items() if name.startswith("trainedReT-2")]
@@ -503,12 +504,12 @@ def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
 def test_the_page_says_how_pictures_were_made(inputs, tmp_path):
     resize = {"mode": "cover", "width": 224, "height": 224, "shrink_on_load": True}
     counts = {}
-    for name, path in inputs.retrieval.images.items():
+    for name, path in inputs.studies["retrieval"].images.items():
         made = {"encoding": "jpeg", "resize": resize | {"shrink_on_load": name != "m2kr_oven"}}
         counts[name] = tmp_path / f"{name}.json"
         counts[name].write_text(json.dumps(json.loads(path.read_text()) | {"pack": made}))
-    changed = dataclasses.replace(inputs.retrieval, images=counts)
-    said = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=changed))).text).split())
+    changed = dataclasses.replace(inputs.studies["retrieval"], images=counts)
+    said = " ".join("".join(Page(build_report(ReportInputs("x", studies={"retrieval": changed}))).text).split())
     assert "Pictures of OVEN: 224 × 224 px (cover), stored as JPEG." in said
     assert (
         "Pictures of E-VQA, InfoSeek and OKVQA: 224 × 224 px (cover), stored as JPEG; large JPEGs were shrunk" in said
@@ -516,8 +517,8 @@ def test_the_page_says_how_pictures_were_made(inputs, tmp_path):
 
 
 def test_intervals_are_said_to_cover_the_queries_and_not_the_training(inputs):
-    once = dataclasses.replace(inputs.retrieval, trainings={"trained": Training("trained", 3)})
-    said = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=once))).text).split())
+    once = dataclasses.replace(inputs.studies["retrieval"], trainings={"trained": Training("trained", 3)})
+    said = " ".join("".join(Page(build_report(ReportInputs("x", studies={"retrieval": once}))).text).split())
     assert (
         "Intervals and p cover the choice of queries, not the training: every retriever was trained once, with seed 3;"
         in said
@@ -528,8 +529,8 @@ def test_intervals_are_said_to_cover_the_queries_and_not_the_training(inputs):
 
 def test_several_trainings_stand_in_the_table_and_their_spread_below(inputs):
     made = {"trained": Training("trained", 0), "zero-shot": Training("trained", 7)}
-    several = dataclasses.replace(inputs.retrieval, trained=list(made), trainings=made)
-    page = Page(build_report(ReportInputs("x", retrieval=several)))
+    several = dataclasses.replace(inputs.studies["retrieval"], trained=list(made), trainings=made)
+    page = Page(build_report(ReportInputs("x", studies={"retrieval": several})))
     said = " ".join("".join(page.text).split())
     assert "not the training: its spread over seeds stands below." in said
     assert "Mean and standard deviation of 2 trainings (seeds 0, 7)" in said
@@ -548,8 +549,8 @@ def test_several_trainings_stand_in_the_table_and_their_spread_below(inputs):
 
 
 def test_generated_sets_are_marked(inputs):
-    changed = dataclasses.replace(inputs.retrieval, generated=["m2kr_oven"], splits={})
-    words = " ".join("".join(Page(build_report(ReportInputs("x", retrieval=changed))).text).split())
+    changed = dataclasses.replace(inputs.studies["retrieval"], generated=["m2kr_oven"], splits={})
+    words = " ".join("".join(Page(build_report(ReportInputs("x", studies={"retrieval": changed}))).text).split())
     assert "The sets named OVEN are generated by the pipeline" in words
     assert "generated, 4 708 queries" in words
     assert "the published rows are about other data" in words
@@ -558,8 +559,10 @@ def test_generated_sets_are_marked(inputs):
 def test_a_human_row_that_no_person_wrote_says_so(inputs):
     texts = {}
     for generated in (True, False):
-        changed = dataclasses.replace(inputs.captioning, generated=generated)
-        texts[generated] = " ".join("".join(Page(build_report(ReportInputs("x", captioning=changed))).text).split())
+        changed = dataclasses.replace(inputs.studies["captioning"], generated=generated)
+        texts[generated] = " ".join(
+            "".join(Page(build_report(ReportInputs("x", studies={"captioning": changed}))).text).split()
+        )
     assert (
         "The panoramas and all their captions, those of the row human too, are generated by the pipeline" in texts[True]
     )

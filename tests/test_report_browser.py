@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import report_fixture as fixture
-from retcap.report import build_report
+from retcap.report.page import build_report
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None

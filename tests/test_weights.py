@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 import tiny_captioners
-from retcap import plugins, report
+from retcap import plugins
 from retcap.captioning import outcome, study, weights
 from retcap.captions import files
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
-from retcap.report import CaptioningInputs, ReportInputs
-from retcap.report.inputs import read_json
+from retcap.report.inputs import CaptioningInputs, ReportInputs, read_json
+from retcap.report.page import build_report
 from test_report import Page
 
 pytest_plugins = ["tiny_captioners"]
@@ -144,7 +144,7 @@ def test_the_report_shows_what_was_loaded(record, said, opening, tmp_path):
     path = tmp_path / "summary.json"
     files.write_json(path, {"models": [known | record | {"metrics": {"cider": 1.0}, "num_samples": 3}]})
     assert read_json(path)["models"][0]["model_id"] == record["model_id"]
-    page = Page(report.build_report(ReportInputs("x", captioning=CaptioningInputs(path))))
+    page = Page(build_report(ReportInputs("x", studies={"captioning": CaptioningInputs(path)})))
     rows = page.table("Model", "What it saw of a panorama")
     assert "".join(rows[NAME][3].split()) == "".join(said.split())
     words = " ".join("".join(page.text).split())

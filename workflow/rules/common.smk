@@ -10,6 +10,7 @@ from retcap.config import ConfigError, overwriting, resolve
 from retcap.jobs import bytecode, surroundings
 from retcap.jobs.failures import again as tries
 from retcap.plan import ALONE, Plan
+from retcap.report import studies
 from retcap.reruns import params
 from retcap.reruns.digest import save_cache
 from retcap.reruns.replanning import follow_no_ancient_inputs
@@ -94,7 +95,7 @@ def best_per_set():
 
 def report_inputs(wildcards):
     """What the report page is made of, by name; the parts of the studies that run."""
-    return {"config": f"{plan.results}/config.yaml"} | captioning.reported() | retrieval.reported()
+    return {"config": f"{plan.results}/config.yaml"} | studies.files(plan)
 
 
 def check_inputs(wildcards):

@@ -36,22 +36,10 @@ rule report:
         runtime=15,
     params:
         title=own_text("report/title"),
-        examples=lookup("report/examples", within=config),
-        systems=captioning.systems,
-        encoders=retrieval.systems,
-        generated=retrieval.generated(),
-        generated_captions=captioning.generated,
-        weights=retrieval.weights(),
-        retrievers={
-            name: {key: settings[key] for key in ("backbone", "layer_strategy")}
-            for name, settings in config["retrieval"]["retrievers"].items()
-        },
-        trainings={name: list(training) for name, training in retrieval.trainings.items()},
-        published=lookup("retrieval/published", within=config),
+        studies=studies.params(plan),
         experiment=lookup("experiment", within=config),
-        max_new_tokens=lookup("captioning/max_new_tokens", within=config),
         logs=f"{plan.results}/logs",
-        code=plan.code("report", *plan.templates()),
+        code=plan.code("report", *studies.paths(config["studies"]), *plan.templates()),
     message:
         "writing the report"
     script:

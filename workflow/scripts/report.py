@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap.jobs import job, provenance
-from retcap.report import ReportInputs, build_report
-from retcap.report.studies import captioning, known, retrieval
+from retcap.report.inputs import ReportInputs
+from retcap.report.page import build_report
+from retcap.report.studies import inputs as of_studies
+from retcap.report.studies import known
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,10 +22,9 @@ with job.start(snakemake, accept_failed=True) as run:
         created=time.strftime("%Y-%m-%d %H:%M"),
         commit=commit,
         dirty=bool(dirty),
-        captioning=captioning(found, params, run.failed) if found.get("summary") else None,
-        retrieval=retrieval(found, params, run.failed) if found.get("results") else None,
+        studies=of_studies(dict(found.items()), params.studies, run.failed),
         provenance=Path(params.logs),
-        known=known(params),
+        known=known(params.studies),
         config=Path(found.config),
     )
     run.out.page.write_text(build_report(inputs), encoding="utf-8")

@@ -105,7 +105,7 @@ class CaptioningPlan:
         folder = self.folder
         return {
             "summary": f"{folder}/all_models_summary.json",
-            "caption_differences": f"{folder}/differences.json",
+            "differences": f"{folder}/differences.json",
             "pairs": f"{folder}/pairs.parquet",
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",

@@ -72,8 +72,7 @@ class ReportInputs:
     created: str | None = None  # ISO date and time; the caller decides, so that equal inputs give equal pages
     commit: str | None = None
     dirty: bool = False
-    captioning: CaptioningInputs | None = None
-    retrieval: RetrievalInputs | None = None
+    studies: Mapping[str, Any] = field(default_factory=dict)  # study -> what its section is built from, in this order
     provenance: Path | None = None  # folder with one JSON per job
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)  # wildcard -> values of this configuration
     config: Path | None = None  # the resolved config, YAML

@@ -1,0 +1,82 @@
+"""The captioning study on the page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retcap.captioning.plan import CaptioningPlan
+from retcap.plan import Plan
+from retcap.report.studies import named
+
+if TYPE_CHECKING:
+    from retcap.report.inputs import CaptioningInputs
+
+
+def files(plan: Plan) -> dict[str, Any]:
+    """Input files by name."""
+    return CaptioningPlan(plan).reported()
+
+
+def params(plan: Plan) -> dict[str, Any]:
+    """Systems, the token cap, the number of examples, and whether the captions are the pipeline's own."""
+    own = CaptioningPlan(plan)
+    return {
+        "systems": own.systems,
+        "generated": own.generated,
+        "max_new_tokens": own.own["max_new_tokens"],
+        "examples": plan.config["report"]["examples"],
+    }
+
+
+def known(params: Any) -> dict[str, list[str]]:
+    """Wildcard -> the values it has in this configuration."""
+    return {"system": list(params.systems), "captioner": list(params.systems)}
+
+
+def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInputs":
+    """The captioning study's files. `failed`: failures by path, in place of a file."""
+    from retcap.report.inputs import CaptioningInputs
+
+    return CaptioningInputs(
+        summary=Path(found.summary),
+        scores=named(params.systems, found.scores, failed),
+        captions=named(params.systems, found.captions, failed),
+        items=Path(found.pairs),
+        differences=Path(found.differences),
+        image_pack=Path(found.pack),
+        coverage=Path(found.coverage),
+        quarantine=Path(found.quarantine),
+        max_new_tokens=params.max_new_tokens,
+        examples=params.examples,
+        generated=params.generated,
+    )
+
+
+def section(inputs: "CaptioningInputs", experiment: str) -> dict[str, Any]:
+    """Values of the template."""
+    from retcap.report import captioning
+
+    return captioning.section(inputs)
+
+
+def opening(section: Mapping[str, Any]) -> list[str]:
+    """Sentences for the top of the page."""
+    from retcap.report import captioning_opening
+
+    return captioning_opening.opening(section)
+
+
+def contents(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Anchors and titles of what is there."""
+    parts = [
+        ("caption-scores", "Scores", True),
+        ("caption-sight", "Sight test", section["sight"]),
+        ("caption-human", "Human captions", section["human"]),
+        ("caption-differences", "Which differ", section["tests"]),
+        ("caption-queries", "By query", section["queries"]),
+        ("caption-examples", "Examples", section["examples"]),
+        ("caption-output", "Captions and cost", True),
+        ("caption-setup", "Set-up", section["setup"]),
+        ("caption-data", "Data", section["coverage"] or section["quarantine_given"]),
+    ]
+    return [(anchor, title) for anchor, title, shown in parts if shown]
