@@ -128,7 +128,7 @@ def test_the_full_study_has_the_settings_of_the_study_it_reproduces():
     assert weights == dict.fromkeys(("m2kr_oven", "m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa"), 1.0)
     balanced = {name: one["weight"] for name, one in read["m2kr-balanced"]["retrieval"]["datasets"].items()}
     assert balanced == {"m2kr_evqa": 2.0, "m2kr_infoseek": 0.148, "m2kr_okvqa": 9.0}
-    backbones = read["m2kr"]["retrieval"]["backbones"]
+    backbones = read["m2kr"]["backbones"]
     assert backbones.pop("tiny") is None
     assert all(len(one["revision"]) == 40 for one in backbones.values())
 

@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("ours/none", "`ours/none` is no checkpoint: it holds no "),
     ],
 )
-@pytest.mark.parametrize("place", ["captioning: {checkpoint: %s}", "retrieval: {backbones: {tiny: {checkpoint: %s}}}"])
+@pytest.mark.parametrize("place", ["captioning: {checkpoint: %s}", "backbones: {tiny: {checkpoint: %s}}"])
 def test_what_is_neither_folder_nor_hub_id_is_refused(given: str, words: str, place: str, here: Path):
     text = problems(place % given, folder=here)
     assert words.replace("{here}", str(here)) in text
@@ -60,7 +60,7 @@ def test_what_is_neither_folder_nor_hub_id_is_refused(given: str, words: str, pl
     ],
 )
 def test_plugin_checkpoint_and_revision_fit_each_other(text: str, words: str, here: Path):
-    found = problems(f"retrieval: {{backbones: {{tiny: {text}}}}}", folder=here)
+    found = problems(f"backbones: {{tiny: {text}}}", folder=here)
     assert words in found
     assert "has 1 problem:" in found
 
@@ -68,14 +68,14 @@ def test_plugin_checkpoint_and_revision_fit_each_other(text: str, words: str, he
 @pytest.mark.parametrize(
     "text",
     [
-        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: ours/hf}}}",
-        "retrieval: {backbones: {tiny: {plugin: clip_open_clip, checkpoint: ours/oc}}}",
-        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: openai/clip-vit-base-patch32}}}",
-        "retrieval: {backbones: {tiny: {plugin: clip_hf, checkpoint: models/x, revision: abc}}}",  # a hub id, it says
-        "retrieval: {backbones: {tiny: {plugin: clip_open_clip, checkpoint: RN50-quickgelu, revision: openai}}}",
+        "backbones: {tiny: {plugin: clip_hf, checkpoint: ours/hf}}",
+        "backbones: {tiny: {plugin: clip_open_clip, checkpoint: ours/oc}}",
+        "backbones: {tiny: {plugin: clip_hf, checkpoint: openai/clip-vit-base-patch32}}",
+        "backbones: {tiny: {plugin: clip_hf, checkpoint: models/x, revision: abc}}",  # a hub id, it says
+        "backbones: {tiny: {plugin: clip_open_clip, checkpoint: RN50-quickgelu, revision: openai}}",
         "captioning: {checkpoint: hub, options: {llava-1.5-7b: {revision: abc}}}",
         "captioning: {checkpoint: ours/hf}",
-        "studies: [captioning]\nretrieval: {backbones: {tiny: {checkpoint: models/gone}}}",
+        "studies: [captioning]\nbackbones: {tiny: {checkpoint: models/gone}}",
     ],
 )
 def test_what_can_be_loaded_passes(text: str, here: Path):

@@ -82,7 +82,7 @@ def test_checks_over_several_keys_do_not_hide_each_other(tmp_path: Path):
 
 
 def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
-    text = problems("retrieval: {search: {depth: deep}, k: [5, 200], backbones: 3}\n", folder=tmp_path)
+    text = problems("retrieval: {search: {depth: deep}, k: [5, 200]}\nbackbones: 3\n", folder=tmp_path)
     assert "has 2 problems" in text
     assert "lies beyond" not in text
     assert "no backbone" not in text
@@ -109,7 +109,7 @@ def test_what_follows_from_another_mistake_is_not_reported(tmp_path: Path):
             "m2kr_okvqa: {weight: 0}}}",
             "m2kr_okvqa.weight: the weights of all data sets are 0, so there is nothing to train on",
         ),
-        ("retrieval: {backbones: {tiny: {checkpoint: ./none}}}", "tiny.checkpoint: no checkpoint at `./none`"),
+        ("backbones: {tiny: {checkpoint: ./none}}", "tiny.checkpoint: no checkpoint at `./none`"),
         ("captioning: {checkpoint: /none/here}", "captioning.checkpoint: no checkpoint at `/none/here`"),
         (
             "captioning: {options: {llava-1.5-7b: {checkpoint: ~/none}}}",
@@ -205,10 +205,14 @@ def test_an_overlay_of_another_one_cannot_stand_on_the_demo(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["random", "tiny_clip", "best-per-set", "untrained-x", "zero_shot-x", "llava-1.5-7b"])
-@pytest.mark.parametrize("kind", ["backbones", "retrievers"])
+@pytest.mark.parametrize("kind", ["backbones", "retrieval.retrievers"])
 def test_a_name_that_something_else_has_is_refused(kind: str, name: str, tmp_path: Path):
-    text = problems(f"retrieval:\n  {kind}:\n    {name}: {{}}\n", folder=tmp_path)
-    assert f"mine.yaml:3: retrieval.{kind}.{name}: `{name}` names something else in the results" in text
+    written = {
+        "backbones": f"seed: 1\nbackbones:\n  {name}: {{}}\n",
+        "retrieval.retrievers": f"retrieval:\n  retrievers:\n    {name}: {{}}\n",
+    }
+    text = problems(written[kind], folder=tmp_path)
+    assert f"mine.yaml:3: {kind}.{name}: `{name}` names something else in the results" in text
     assert "has 1 problem:" in text
 
 
@@ -260,8 +264,8 @@ def test_a_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip/config.json").write_text("{}")
-    found = resolved("retrieval: {backbones: {own: {plugin: clip_hf, checkpoint: ~/clip}}}", folder=tmp_path)
-    assert found["retrieval"]["backbones"]["own"]["checkpoint"] == str(tmp_path / "clip")
+    found = resolved("backbones: {own: {plugin: clip_hf, checkpoint: ~/clip}}", folder=tmp_path)
+    assert found["backbones"]["own"]["checkpoint"] == str(tmp_path / "clip")
 
 
 def test_a_value_that_may_have_two_types_is_one_problem(tmp_path: Path):
@@ -272,7 +276,7 @@ def test_a_value_that_may_have_two_types_is_one_problem(tmp_path: Path):
 
 
 def test_a_backbone_with_a_wrong_name_is_not_missing_too(tmp_path: Path):
-    text = problems("retrieval: {backbones: {a b: {}}, retrievers: {r: {backbone: a b}}}", folder=tmp_path)
+    text = problems("backbones: {a b: {}}\nretrieval: {retrievers: {r: {backbone: a b}}}", folder=tmp_path)
     assert "has 1 problem:" in text
 
 
@@ -280,3 +284,10 @@ def test_values_without_their_files_need_no_base():
     values = merged(Config().model_dump(mode="json"), {"on_top_of": "m2kr.yaml"})
     found = resolve(values, [config_files.FOLDER / "config.yaml"], {"on_top_of": "m2kr.yaml"})
     assert found["on_top_of"] == "m2kr.yaml"  # a job on a cluster gets the merged configuration this way
+
+
+def test_backbones_in_their_old_place_are_told_the_new_one_alone(tmp_path: Path):
+    old = "seed: 1\nretrieval:\n  backbones: {mine: {checkpoint: a/b}}\n  retrievers: {ret2: {backbone: mine}}\n"
+    text = problems(old, folder=tmp_path)
+    assert "mine.yaml:3: retrieval.backbones: is now `backbones` at the top level, beside `retrieval`" in text
+    assert "has 1 problem:" in text  # that `mine` is no backbone only follows from it

@@ -16,7 +16,7 @@ from test_config_checks import problems, resolved
 
 NAMES = {  # of entries that the user names
     "retrieval.datasets": "m2kr_oven",
-    "retrieval.backbones": "tiny",
+    "backbones": "tiny",
     "retrieval.retrievers": "ret2",
     "captioning.options": "llava-1.5-7b",
 }
@@ -298,7 +298,7 @@ def test_the_cell_can_be_built(cell: str, words: str, tmp_path: Path):
 def test_a_key_that_an_overlay_broke_is_told_of_the_overlay(tmp_path: Path):
     for text, words in [
         (
-            "seed: 1\nretrieval: {backbones: {tiny: null}}",
+            "seed: 1\nbackbones: {tiny: null}",
             "mine.yaml:2: retrieval.retrievers.ret2.backbone: no backbone",
         ),
         ("seed: 1\nretrieval: {search: {depth: 10}}", "mine.yaml:2: retrieval.k: 100 lies beyond search.depth = 10"),

@@ -93,7 +93,7 @@ def test_a_later_attempt_may_succeed_and_the_hub_logs_no_warnings(reached, caplo
 def test_weights_out_of_reach_name_key_revision_and_remedies(no_names, monkeypatch, plugin):
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    text = r"owner/nothing, revision 0123abc, .*retrieval.backbones.<name>.checkpoint to a folder.*HF_HOME to a cache"
+    text = r"owner/nothing, revision 0123abc, .*backbones.<name>.checkpoint to a folder.*HF_HOME to a cache"
     with pytest.raises(ConnectionError, match=text):
         plugins.load("backbones", plugin).load("owner/nothing", revision="0123abc")
     assert slept == []  # the hub's library did not retry
@@ -115,7 +115,7 @@ def test_a_missing_folder_is_not_looked_for_on_the_hub(no_names, source):
     key = r"\(seen from .*\). It is captioning.options.llava-1.5-7b.checkpoint"
     with pytest.raises(FileNotFoundError, match=f"^There is no checkpoint folder at {source} {key}"):
         model.load(plugins.load("captioners", "llava-1.5-7b"), source)
-    with pytest.raises(FileNotFoundError, match=r"It is retrieval.backbones.<name>.checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"It is backbones.<name>.checkpoint"):
         plugins.load("backbones", "clip_hf").load(source)
 
 

@@ -133,7 +133,7 @@ def test_what_each_kind_of_system_is_made_of():
 def test_a_backbone_of_the_hub_is_named_with_its_revision_and_one_of_a_folder_is_an_input(tmp_path: Path):
     (tmp_path / "open_clip_config.json").write_text("{}")
     backbones = {"hub": {"checkpoint": "a/b", "revision": "c"}, "own": {"checkpoint": str(tmp_path)}}
-    made = retrieval(backbones=backbones, retrievers={"ret2": {"backbone": "own"}})
+    made = RetrievalPlan(planned(backbones=backbones, retrieval={"retrievers": {"ret2": {"backbone": "own"}}}))
     assert made.system_checkpoint("zero_shot-hub") == "a/b@c"
     assert (made.system_folder("zero_shot-hub"), made.system_weights("zero_shot-hub")) == ([], [])
     assert made.system_checkpoint("zero_shot-own") == made.system_folder("zero_shot-own") == str(tmp_path)

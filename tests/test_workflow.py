@@ -103,11 +103,12 @@ def test_layers_that_a_backbone_of_ones_own_lacks_are_named_with_their_retriever
     (checkout / "models").mkdir()
     save_open_clip(checkout / "models/ours", "vit")
     settings = (
-        "retrieval={backbones: {tiny: null, ours: {checkpoint: models/ours}}, retrievers: {ret2: null, mine: {"
+        "retrieval={retrievers: {ret2: null, mine: {"
         "backbone: ours, layer_strategy: explicit, cell: {text_layers: [0, 99], vision_layers: [0, 1]}}}}"
     )
+    ours = "backbones={tiny: null, ours: {checkpoint: models/ours}}"
     done = snakemake(
-        checkout, "--cores", "1", "--config", settings, "--", "results/demo/retrieval/parameters/mine.json"
+        checkout, "--cores", "1", "--config", ours, settings, "--", "results/demo/retrieval/parameters/mine.json"
     )
     assert done.returncode != 0
     text = done.stdout + done.stderr

@@ -11,14 +11,15 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from retcap import plugins
 from retcap.config import checkpoints, checks, errors, inputs, shared
+from retcap.config.backbones import BackboneChoice
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
 from retcap.config.limits import EXAMPLES, SEEDS
-from retcap.config.parts import ExperimentName, NotNegative, Section, Unique, key
+from retcap.config.parts import ExperimentName, NotNegative, OwnName, Section, Unique, key, without_nulls
 from retcap.config.retrieval import Retrieval
 from retcap.config.retrieval_data import M2krWorld
 
@@ -43,10 +44,18 @@ class Config(Section):
     )
     on_top_of: str | None = key(None, "in an overlay: file beside it that must be given before it", "path")
     m2kr_world: M2krWorld = key(M2krWorld(), "the generated retrieval world")
+    backbones: dict[OwnName, BackboneChoice] = key(
+        {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
+    )
     retrieval: Retrieval = key(Retrieval(), "study 1: image and question retrieve passages of text and image")
     panorama_world: PanoramaWorld = key(PanoramaWorld(), "the generated panorama world")
     captioning: Captioning = key(Captioning(), "study 2: vision-language models caption panoramas")
     report: Report = key(Report(), "the report page")
+
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _null_leaves_out(cls, entries: Any) -> Any:
+        return without_nulls(entries)
 
 
 def resolve(

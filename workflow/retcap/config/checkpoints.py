@@ -33,18 +33,18 @@ def findings(config: "Config") -> Iterator[Problem]:
         if (text := _wrong(one)) is not None:
             yield Problem(one.place, text, (STUDIES,))
     if "retrieval" in config.studies:
-        for name, own in config.retrieval.backbones.items():
+        for name, own in config.backbones.items():
             if own.checkpoint == "tiny" and own.plugin != "clip_open_clip":
                 text = f"the tiny CLIP is one of open_clip, and {own.plugin} cannot read it. Use `clip_open_clip`."
-                place: Place = ("retrieval", "backbones", name)
+                place: Place = ("backbones", name)
                 yield Problem((*place, "plugin"), text, ((*place, "checkpoint"), STUDIES))
 
 
 def _named(config: "Config") -> Iterator[Named]:
     if "retrieval" in config.studies:
-        for name, own in config.retrieval.backbones.items():
+        for name, own in config.backbones.items():
             opened = own.plugin == "clip_open_clip"
-            place: Place = ("retrieval", "backbones", name, "checkpoint")
+            place: Place = ("backbones", name, "checkpoint")
             yield Named(
                 place,
                 own.checkpoint,

@@ -120,12 +120,12 @@ def cut_offs(config: "Config") -> Iterator[Finding]:
 
 def backbones(config: "Config") -> Iterator[Finding]:
     """Every retriever stands on a backbone that is there."""
-    known = ", ".join(config.retrieval.backbones) or "none"
+    known = ", ".join(config.backbones) or "none"
     for name, own in config.retrieval.retrievers.items():
-        if own.backbone not in config.retrieval.backbones:
+        if own.backbone not in config.backbones:
             text = f"no backbone is named `{own.backbone}`. Known: {known}."
             place = ("retrieval", "retrievers", name, "backbone")
-            yield Finding(place, text, (("retrieval", "backbones", own.backbone),))
+            yield Finding(place, text, (("backbones", own.backbone), ("retrieval", "backbones")))
 
 
 def names(config: "Config") -> Iterator[Finding]:

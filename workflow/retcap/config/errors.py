@@ -15,6 +15,9 @@ from retcap.config.wording import shown
 
 Place = tuple[str | int, ...]
 COMMAND_LINE = "command line (--config)"
+MOVED: dict[Place, str] = {
+    ("retrieval", "backbones"): "`backbones` at the top level, beside `retrieval`: studies share them"
+}
 
 
 class Problem(NamedTuple):
@@ -77,6 +80,8 @@ def faults(files: Iterable[str | Path], arguments: Iterable[str] = ()) -> list[s
 
 def _message(error: Any, model: type[BaseModel]) -> str:
     location, value, kind = error["loc"], error["input"], error["type"]
+    if kind == "extra_forbidden" and location in MOVED:
+        return f"is now {MOVED[location]}. Move the key there as it is."
     if kind == "extra_forbidden":
         known = _keys(model, location[:-1])
         hint = spelling.did_you_mean(location[-1], known) or f" Known here: {', '.join(known)}."

@@ -42,7 +42,7 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
 
     A section's key that is in one alone came or went with a version of this program, and is no difference.
     """
-    own_names = prefix.endswith((".datasets.", ".retrievers.", ".backbones.", ".options.", ".cell."))
+    own_names = f".{prefix}".endswith((".datasets.", ".retrievers.", ".backbones.", ".options.", ".cell."))
     for name in sorted({*old, *new}):
         if prefix == "" and name in LOOKS:
             continue

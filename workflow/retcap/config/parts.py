@@ -220,3 +220,10 @@ def _kinds(annotation: Any) -> set[Any]:
         return {annotation}
     inner = arguments[:1] if get_origin(annotation) is Annotated else arguments
     return set().union(*(_kinds(argument) for argument in inner))
+
+
+def without_nulls(entries: Any) -> Any:
+    """Entries by the user's own names. An overlay cannot delete one of the defaults; it sets it to null instead."""
+    if not isinstance(entries, dict):
+        return entries
+    return {name: entry for name, entry in entries.items() if entry not in (None, "null")}

@@ -19,8 +19,6 @@ from retcap.config.limits import (
     WORKERS,
 )
 from retcap.config.parts import (
-    BackbonePlugin,
-    Checkpoint,
     Fraction,
     NotNegative,
     NotNegativeNumber,
@@ -28,10 +26,10 @@ from retcap.config.parts import (
     Positive,
     PositiveNumber,
     RetrievalSetName,
-    Revision,
     Section,
     Unique,
     key,
+    without_nulls,
 )
 from retcap.config.retrieval_data import SEED, Download, MaxRejected, MissingImages, Pack, RetrievalSet, world_sets
 from retcap.retrieval.splits.audit_checks import FAIL_ON, AuditCheck
@@ -39,18 +37,10 @@ from retcap.retrieval.splits.audit_checks import FAIL_ON, AuditCheck
 Seed = Annotated[int, Field(ge=0, le=SEEDS[0])]
 
 
-class BackboneChoice(Section):
-    """One CLIP backbone."""
-
-    plugin: BackbonePlugin = key("clip_open_clip", "`clip_open_clip` or `clip_hf`")
-    checkpoint: Checkpoint = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
-    revision: Revision | None = key(None, "hub revision (commit)")
-
-
 class RetrieverChoice(Section):
     """One retriever: a backbone and the settings of the recurrent cell."""
 
-    backbone: str = key("tiny", "name in retrieval.backbones")
+    backbone: str = key("tiny", "name in `backbones`")
     layer_strategy: str = key("auto", "`auto`: floor(L·j/3) − 1 for j = 1, 2, 3; `explicit`; or a ReT-1 name", "", SEED)
     cell: dict[str, Any] = key({}, "fields of the recurrent cell, such as hidden_size; config/README.md lists them")
 
@@ -134,9 +124,6 @@ class Retrieval(Section):
 
     datasets: dict[RetrievalSetName, RetrievalSet] = key(world_sets(), "data sets, by plugin name; null leaves one out")
     download: Download = key(Download(), "published files")
-    backbones: dict[OwnName, BackboneChoice] = key(
-        {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
-    )
     retrievers: dict[OwnName, RetrieverChoice] = key(
         {"ret2": RetrieverChoice(cell={"hidden_size": 96, "num_queries": 4})},
         "retrievers to train, by a name of your own; null leaves one out",
@@ -166,13 +153,10 @@ class Retrieval(Section):
     fail_on: Unique[AuditCheck] = key(list(FAIL_ON), "audit findings that stop the run")
     published: bool = key(False, "show published results beside ours; they make sense beside the real data only")
 
-    @field_validator("datasets", "backbones", "retrievers", mode="before")
+    @field_validator("datasets", "retrievers", mode="before")
     @classmethod
     def _null_leaves_out(cls, entries: Any) -> Any:
-        """An overlay cannot delete an entry of the defaults; it sets it to null instead."""
-        if not isinstance(entries, dict):
-            return entries
-        return {name: entry for name, entry in entries.items() if entry not in (None, "null")}
+        return without_nulls(entries)
 
     @field_validator("dialects")
     @classmethod

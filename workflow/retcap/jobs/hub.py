@@ -17,7 +17,7 @@ SHAPES_RESULTS = False  # see retcap.reruns.digest
 ATTEMPTS = 3
 WAIT_S = 10.0  # between attempts
 ANSWER_S = 5.0  # to wait for the first answer; cluster nodes often know names and have no way out
-BACKBONE = "retrieval.backbones.<name>.checkpoint"  # key of the configuration
+BACKBONE = "backbones.<name>.checkpoint"  # key of the configuration
 
 
 def unreachable() -> str | None:

@@ -55,7 +55,7 @@ class RetrievalPlan:
         """Names of all compared systems, baselines first."""
         names = {
             "random": [RANDOM],
-            "zero_shot": [f"{ZERO_SHOT}{name}" for name in self.own["backbones"]],
+            "zero_shot": [f"{ZERO_SHOT}{name}" for name in self.plan.config["backbones"]],
             "untrained": [f"{UNTRAINED}{name}" for name in self.own["retrievers"]],
         }
         return [name for kind in self.own["baselines"] for name in names[kind]] + list(self.trainings)
@@ -94,7 +94,7 @@ class RetrievalPlan:
 
     def backbone(self, name: str) -> dict[str, Any]:
         """Settings of a backbone."""
-        return self.own["backbones"][name]
+        return self.plan.config["backbones"][name]
 
     def backbone_folder(self, name: str) -> str | list[str]:
         """Folder of a backbone, a rule's or the user's own, so that new weights in it count; nothing for a hub id."""

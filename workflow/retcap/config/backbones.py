@@ -1,0 +1,11 @@
+"""Configuration of the CLIP backbones, which studies share."""
+
+from retcap.config.parts import BackbonePlugin, Checkpoint, Revision, Section, key
+
+
+class BackboneChoice(Section):
+    """One CLIP backbone."""
+
+    plugin: BackbonePlugin = key("clip_open_clip", "`clip_open_clip` or `clip_hf`")
+    checkpoint: Checkpoint = key("tiny", "`tiny`: the small CLIP trained on the demo world; a hub id or a folder")
+    revision: Revision | None = key(None, "hub revision (commit)")
