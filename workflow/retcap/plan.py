@@ -15,6 +15,7 @@ from retcap import plugins
 from retcap.config import shared
 from retcap.reruns.digest import recorded
 
+SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
 ALONE = 2  # retries of a rule that may fail alone; see retcap/jobs/failures/killed.py
 Amount = TypeVar("Amount")
 

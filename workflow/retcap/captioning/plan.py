@@ -9,6 +9,7 @@ from retcap.plan import Plan, checkpoint_files
 from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
+SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
 SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
 

@@ -10,6 +10,7 @@ from retcap.plan import Plan, checkpoint_files
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 from retcap.retrieval.trainings import Training, trainings
 
+SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
 FILES = ("train", "train_passages", "valid", "valid_passages", "test", "passages")  # keys of a data set
 ELSEWHERE = ("freeze", "seeds", "keep_best_per_set")  # training keys of the model, of the names and of the outputs
 
