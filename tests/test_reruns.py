@@ -115,7 +115,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/plan.py", "def gpus(", "CHANGED = 1\n\n    def gpus("): set(),
     ("workflow/rules/captioning.smk", "rule caption:", "# a comment\nrule caption:"): set(),
     ("config/config.yaml", "seed: 0  # base", "seed: 0  # The base"): set(),
-    ("workflow/scripts/summarise_captioning.py", "    paths = ", "    print()\n    paths = "): {
+    ("workflow/scripts/summarise_captioning.py", "    good = ", "    print()\n    good = "): {
         "summarise_captioning",
         "report",
         "check",

@@ -25,7 +25,7 @@ OWN = {
         "models": ["llava-1.5-7b"],
         "checkpoint": "models/llava",
     },
-    "retrieval": {"backbones": {"tiny": {"plugin": "clip_hf", "checkpoint": "models/clip"}}},
+    "backbones": {"tiny": {"plugin": "clip_hf", "checkpoint": "models/clip"}},
 }
 OPTIONS = ("--configfile", "mine.yaml")
 WRITTEN_S = 1_600_000_000  # long before any output

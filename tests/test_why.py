@@ -76,7 +76,7 @@ def test_a_changed_module_is_named(finished: Path):
         file.write_text(text.replace("CARD = ", "CHANGED = 1\nCARD = "))
         assert why(finished, "results/demo/report.html").splitlines() == [
             "Would run: report",
-            "score_captions (blind; human; llava-1.5-7b; qwen2.5-vl-3b):",
+            "score_captions (blind; human; llava-1.5-7b; qwen2.5-vl-3b), summarise_captioning:",
             "    code: workflow/retcap/metrics/cider.py changed",
         ]
         file.write_text("# a comment\n" + text)

@@ -43,6 +43,9 @@ def of_params(before: Mapping[str, Any], now: Mapping[str, Any], names: Names) -
             yield from [DIGESTS[param]] if old.get(param) != new.get(param) else []
             continue
         name = names.of(param, new[param]) if param in new else param
+        if name == param and isinstance(old.get(param), dict) and isinstance(new.get(param), dict):
+            yield from of_params(old[param], new[param], names)  # several sections in one param
+            continue
         was, is_now = ({name: values[param]} if param in values else {} for values in (old, new))
         yield from _differences(dict(_flat(was, "")), dict(_flat(is_now, "")))
 

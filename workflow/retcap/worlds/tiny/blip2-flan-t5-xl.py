@@ -1,5 +1,7 @@
 """Tiny BLIP-2 with Flan-T5: the architecture and the files of the real one, width 64, trained in the demo."""
 
+from typing import Any
+
 from retcap.worlds import tiny_blip as blip
 from retcap.worlds import tiny_captioner as tiny
 
@@ -21,7 +23,7 @@ def build(folder, corpus: list[str], seed: int) -> None:
         pad_token="<pad>",
     )
     processor = Blip2Processor(blip.image_processor(), tokenizer, num_query_tokens=blip.QUERIES)
-    untied = {"tie_word_embeddings": False}
+    untied: dict[str, Any] = {"tie_word_embeddings": False}
     started = {"decoder_start_token_id": tokenizer.pad_token_id}
     text = T5Config(
         vocab_size=len(tokenizer),
