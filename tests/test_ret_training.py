@@ -345,8 +345,8 @@ def test_cached_gradients_train_like_plain_ones(world, tmp_path, monkeypatch):
     real = training.trainer_arguments
 
     def linear(*arguments, **options):
-        """Adam's steps are as long as the learning rate whatever the gradient, so rounding alone would be a step where a
-        gradient is zero; with so large an epsilon a step has the size of its gradient.
+        """Adam's steps are as long as the learning rate whatever the gradient, so rounding alone would be a step where
+        a gradient is zero; with so large an epsilon a step has the size of its gradient.
         """
         found = real(*arguments, **options)
         found.adam_epsilon = 1.0
