@@ -23,15 +23,8 @@ CARD = CaptionerCard(
     runtime_min=120,
 )
 
-IMAGE_POLICIES = {
-    "letterbox": "padded to a square with the mean colour, then resized: the whole panorama at half height",
-    "squash": "the same as native: the model squashes by itself",
-}
-
-
-def prepare(processor, policy: str):
-    """`squash` leaves the squashing to the processor: once instead of twice."""
-    return policies.pixels(processor, "native" if policy == "squash" else policy)
+IMAGE_POLICIES = policies.SQUASHED_ANYWAY
+prepare = policies.squashed_anyway
 
 
 def render(processor, text: str) -> str:

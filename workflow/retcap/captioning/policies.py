@@ -81,3 +81,14 @@ def squash(image: "np.ndarray") -> "np.ndarray":
 def mean_colour(processor) -> tuple[int, int, int]:
     """The colour that the processor's normalisation maps to about zero; bars of it carry no signal."""
     return tuple(round(255 * value) for value in processor.image_processor.image_mean)
+
+
+SQUASHED_ANYWAY = {  # words for `IMAGE_POLICIES` of a model whose own processor squashes
+    "letterbox": "padded to a square with the mean colour, then resized: the whole panorama at half height",
+    "squash": "the same as native: the model squashes by itself",
+}
+
+
+def squashed_anyway(processor, policy: str):
+    """`prepare` of such a model: `squash` leaves the squashing to the processor, once instead of twice."""
+    return pixels(processor, "native" if policy == "squash" else policy)
