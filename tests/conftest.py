@@ -1,13 +1,16 @@
 """Before the first test: annotations with shapes are checked, and what tests start finds byte code.
 
-Byte code is found also where Python may not keep it beside the packages.
+Byte code is found also where Python may not keep it beside the packages. What the tests start says the same whether
+`uv run pytest` or Python itself started them.
 """
 
+import os
 from pathlib import Path
 
 import jaxtyping
 
 PACKAGE = Path(__file__).parents[1] / "workflow/retcap"
+LEFT_BY_UV = ("UV_RUN_RECURSION_DEPTH", "UVW")  # the hint "run again" follows them
 
 
 def shaped_modules() -> list[str]:
@@ -23,4 +26,6 @@ def pytest_sessionstart() -> None:
     """Called before workers start; they and all processes of the tests inherit it."""
     from retcap.jobs import bytecode
 
+    for name in LEFT_BY_UV:
+        os.environ.pop(name, None)
     bytecode.keep_for_jobs()

@@ -57,6 +57,13 @@ def test_a_run_is_a_line_per_job_then_warnings_results_and_how_to_run_again(toys
     assert not list((toys.folder / ".snakemake/retcap").iterdir())
 
 
+@pytest.mark.parametrize(("left", "starter"), [({}, "uv run "), ({"UVW": "./uvw"}, "./uvw run ")], ids=["uv", "uvw"])
+def test_the_command_to_run_again_begins_as_the_run_did(toys: Toys, left: dict[str, str], starter: str):
+    done = toys.make(first="pass").run(UV_RUN_RECURSION_DEPTH="1", **left)
+    again = f"Run again, only what a change touches: {starter}python -m snakemake --cores 2 --logger retcap\n"
+    assert done.stderr.endswith(again), done.stderr
+
+
 def test_a_failed_job_says_why_and_where_once_and_again_at_the_end(toys: Toys):
     done = toys.make(bad="raise ValueError('no toys in toys.csv:7. Put some there.')", good="pass").run("--keep-going")
     assert done.returncode == 1

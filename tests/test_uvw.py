@@ -48,9 +48,10 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_the_uv_of_the_machine_is_used(machine: Machine):
-    machine.script("uv", 'echo "own uv:" "$@"')
+    machine.script("uv", 'echo "own uv:" "$@"; echo "started as $UVW"')
     done = machine.run("run", "pytest", "-m", "not slow")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "own uv: run pytest -m not slow\n", "")
+    said = f"own uv: run pytest -m not slow\nstarted as {machine.project / 'uvw'}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert [path.name for path in machine.project.iterdir()] == ["uvw"]
 
 

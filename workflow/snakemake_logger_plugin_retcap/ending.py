@@ -59,9 +59,9 @@ def stopped(run: Run, broken_off: list[Job], log: str | None) -> None:
 
 
 def command() -> str:
-    """The command line of this run."""
+    """The command line of this run, by what started it: `uv run`, this project's `./uvw run` or neither."""
     program = "python -m snakemake" if sys.argv[0].endswith("__main__.py") else Path(sys.argv[0]).name
-    runner = "uv run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
+    runner = f"{shlex.quote(os.environ.get('UVW', 'uv'))} run " if "UV_RUN_RECURSION_DEPTH" in os.environ else ""
     return f"{runner}{program} {shlex.join(sys.argv[1:])}".strip()
 
 
