@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from retcap import plugins
-from retcap.config import checkpoints, checks, errors, inputs, shared
+from retcap.config import checkpoints, checks, errors, inputs, shared, sides
 from retcap.config.backbones import BackboneChoice
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
@@ -82,7 +82,7 @@ def resolve(
         raise ConfigError(faults + explain(problems, files, overrides or {}))
     for warning in explain(inputs.warnings(config), files, overrides or {}):
         log.warning("%s", warning)
-    return config.model_dump(mode="python")
+    return sides.filled(config).model_dump(mode="python")
 
 
 def _well_formed(raw: dict[str, Any]) -> tuple[Config | None, list[Problem], list[Place]]:
