@@ -11,7 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from retcap import plugins
 from retcap.config import checkpoints, checks, errors, inputs, shared, sides
@@ -54,8 +54,8 @@ class Config(Section):
 
     @field_validator("backbones", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
 
 
 def resolve(

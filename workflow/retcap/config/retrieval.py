@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from retcap.config.limits import (
     ACCUMULATION,
@@ -157,8 +157,8 @@ class Retrieval(Section):
 
     @field_validator("datasets", "retrievers", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
 
     @field_validator("dialects")
     @classmethod
