@@ -67,11 +67,18 @@ def score_captions(
         return scores
     draws = len(next(iter(held.values())))
     expanded = held_out.expand(pairs, held, human=human)
-    found = replace(_score(expanded, modules, context, raw=human), draws=draws)
-    for name, module in modules.items():
+    judges = {name: module for name, module in modules.items() if module.CARD.kind == "score"}
+    found = replace(_score(expanded, judges, context, raw=human), draws=draws)
+    for name, module in judges.items():
         for results in (found.results, found.raw_results):
             own = {key: result for key, result in results.items() if found.plugin_of[key] == name}
             results.update(held_out.fold(own, module, draws))
+    if human:  # how captions look hangs on no reference, so the other systems have it already
+        looks = {name: module for name, module in modules.items() if module.CARD.kind == "look"}
+        first = _score(held_out.expand(pairs, held_out.first(held), human=True), looks, context, raw=False)
+        found.results.update(held_out.spread(first.results, draws))
+        found.plugin_of.update(first.plugin_of)
+        found.seconds.update(first.seconds)
     return replace(scores, held_out=found)
 
 
@@ -85,7 +92,7 @@ def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *,
         }
         scores.results.update(signed)
         scores.plugin_of.update(dict.fromkeys(found, name))
-        if raw and getattr(module, "SCORE_RAW", True):
+        if raw and module.CARD.kind == "score" and getattr(module, "SCORE_RAW", True):
             same = pairs.raw == pairs.cleaned
             scores.raw_results.update(found if same else compute(name, module, pairs.raw, pairs.references, context))
         scores.seconds[name] = round(time.perf_counter() - started, 3)
