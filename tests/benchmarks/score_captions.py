@@ -3,10 +3,10 @@
     python tests/benchmarks/score_captions.py --models 8 --items 1200 --references 5
 
 Captions are drawn from a vocabulary with Zipf's frequencies; of every model a third are references with words changed.
-BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of both sides are compared, to 1e-9. Here every model has a context of its own, as
-its job has; what the rule `count_caption_ngrams` makes once per study (tokens, n-gram counts, METEOR's table) is counted
-once. SPICE is apart: its time is parsing, which is done once per distinct text and kept. Times are CPU seconds of this
-process and its Java children.
+BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of both sides are compared, to 1e-9. Here every model has a context of its own,
+as its job has; what the rule `count_caption_ngrams` makes once per study (tokens, n-gram counts, METEOR's table) is
+counted once. SPICE is apart: its time is parsing, which is done once per distinct text and kept. Times are CPU seconds
+of this process and its Java children.
 """
 
 import argparse
