@@ -11,6 +11,8 @@ own has `{query}` where the query goes.
 'What of the people can be seen?'
 """
 
+from retcap import spelling
+
 SLOT = "{query}"
 PROMPT_SETS = {"bare": "{query}", "instruct": "Describe the {query} in this 360-degree panorama."}
 
@@ -24,8 +26,8 @@ def template(prompt: str) -> str:
     """The text of a prompt set, or a text of one's own; ValueError for one that would ask the same of every query."""
     if prompt not in PROMPT_SETS and SLOT not in prompt:
         raise ValueError(
-            f"No prompt set is named {prompt!r}. Known: {', '.join(PROMPT_SETS)}. A text of your own needs `{SLOT}` "
-            "where the query goes."
+            f"must be one of {', '.join(PROMPT_SETS)}, or a text with `{SLOT}` where the query goes. Got {prompt!r} "
+            f"instead.{spelling.did_you_mean(prompt, PROMPT_SETS)}"
         )
     return PROMPT_SETS.get(prompt, prompt)
 
