@@ -1,12 +1,13 @@
 """Perspective views of a panorama: what a camera in its middle would see, without the bent lines of the 2:1 picture.
 
-A pixel (x, y) of a view, both from -1 to 1, right and down, looks along the ray (x t, y t, 1), with t the tangent of half
-the field of view, turned by the view's yaw. On the sphere that ray meets
+A pixel (x, y) of a view, both from -1 to 1, right and down, looks along the ray (x t, y t, 1), with t the tangent of
+half the field of view, turned by the view's yaw. On the sphere that ray meets
 
     longitude = yaw + atan(x t)        latitude = -atan(y t / sqrt(1 + (x t)^2))
 
-and an equirectangular picture of W x H pixels has it at column (longitude / 2 pi + 1/2) W and row (1/2 - latitude / pi)
-H: the gnomonic projection (Snyder 1987, Map Projections, section 22, with the centre on the equator). Its middle is yaw 0.
+and an equirectangular picture of W x H pixels has it at column (longitude / 2 pi + 1/2) W and row
+(1/2 - latitude / pi) H: the gnomonic projection (Snyder 1987, Map Projections, section 22, with the centre on the
+equator). The picture's middle is yaw 0.
 """
 
 from functools import lru_cache

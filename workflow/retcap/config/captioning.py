@@ -25,6 +25,7 @@ from retcap.config.parts import (
     without_nulls,
 )
 
+Policy = Literal["native", "letterbox", "squash", "views"]
 Prompt = Annotated[str, AfterValidator(lambda text: text if prompts.template(text) else "")]
 CaptionFiles = DataPath | Annotated[Unique[DataPath], Field(min_length=1)]  # one file or several
 
@@ -69,7 +70,7 @@ class CaptionerOptions(Section):
     checkpoint: Checkpoint | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
     revision: Revision | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
     batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size", most=BATCH)
-    image_policy: Literal["native", "letterbox", "squash"] | None = key(None, "null: captioning.image_policy")
+    image_policy: Policy | None = key(None, "null: captioning.image_policy")
     trust_remote_code: bool = key(False, "run model code from the hub, for this model only")
 
 
@@ -137,7 +138,7 @@ class Captioning(Section):
     prompt: Prompt = key(
         "bare", "`bare`: the query alone; `instruct`: a sentence around it; or a text of your own with `{query}` in it"
     )
-    image_policy: Literal["native", "letterbox", "squash"] = key("squash", "how a 2:1 panorama becomes model input")
+    image_policy: Policy = key("squash", "how a 2:1 panorama becomes model input")
     batch_size: Positive = key(
         8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs", most=BATCH
     )
