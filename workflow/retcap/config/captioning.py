@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from retcap.captioning import prompts
 from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, ROWS, SEEDS, STEPS, TOKENS, WORLD_IMAGES
@@ -164,8 +164,8 @@ class Captioning(Section):
 
     @field_validator("predictions", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
 
     def csvs(self) -> dict[tuple[str | int, ...], str]:
         """Every caption file by its key: of `csv`, then of `train_csv`."""
