@@ -93,6 +93,8 @@ def _files(config: "Config") -> Iterator[tuple[Place, str]]:
         yield from ((("captioning", *place), path) for place, path in config.captioning.csvs().items())
         for name, own in config.captioning.predictions.items():
             yield ("captioning", "predictions", name, "file"), own.file
+        if config.captioning.judgements is not None:
+            yield ("captioning", "judgements"), config.captioning.judgements
     if "retrieval" in config.studies:
         for dataset, files in config.retrieval.datasets.items():
             for part, paths in files.files().items():
