@@ -21,8 +21,8 @@ class FailedPairs(NamedTuple):
 
 
 def count(items: pd.DataFrame, captions: pd.DataFrame) -> FailedPairs:
-    """Of items.parquet and captions.parquet, which are matched by item_id."""
-    pictured = set(items["item_id"][items["image_key"].notna()])
+    """Of items.parquet and captions.parquet, which are matched by item_id; the captions may be those of some items."""
+    pictured = set(items["item_id"][items["image_key"].notna()]) & set(captions["item_id"])
     lost = captions[(captions["status"] == "failed") & captions["item_id"].isin(list(pictured))]
     reasons = [reason if isinstance(reason, str) else "no reason recorded" for reason in lost["reason"]]
     same = json.dumps(sorted(zip(lost["item_id"], reasons, strict=True)))

@@ -35,7 +35,7 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
         result, table, _ = _not_scored(system, len(pairs), reason)
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
-        return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+        return Judged(result | {"counts": counts}, table, [(reason, one) for one in outcome.jobs(system, about)])
     human = getattr(found, "human", None)
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
