@@ -1,6 +1,7 @@
 """One model's captions from several jobs: every pair once, in the batches of a single job, nothing captioned twice."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,10 +78,10 @@ def whole(trained, tmp_path_factory):
     return job, study.caption_study(job, "cpu")
 
 
-def in_shards(job: study.Study, shards: int) -> tuple[pd.DataFrame, dict]:
+def in_shards(job: study.Study, shards: int) -> tuple[Any, dict]:
     """Captions and outcome as `merge_captions` puts them together."""
     parts = [study.caption_study(dataclasses.replace(job, shard=at, shards=shards), "cpu") for at in range(shards)]
-    captions = pd.concat([part for part, _ in parts])
+    captions: Any = pd.concat([part for part, _ in parts])
     lost = {"failed": 0, "of": 0, "first": None, "tried_again": False}
     outcomes = [found | {"failed_pairs": lost} for _, found in parts]
     return captions.set_index("item_id").sort_index().reset_index(), outcome.merged(outcomes, captions)

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from retcap import plugins
 from retcap.captioning.weights import Weights
 
 IDENTITY = ("model_id", "revision", "weights_sha256", "dtype", "device")  # what shards of one model have in common
 
 
-def completed(study: Any, weights: Weights, captions: pd.DataFrame, about: dict[str, Any]) -> dict[str, Any]:
+def completed(study: Any, weights: Weights, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
     """A model that went through the whole split; single pairs may still have failed (their captions are empty)."""
     return _identity(study, weights) | {"status": "completed", "reason": None} | about | counted(captions)
 
 
-def counted(captions: pd.DataFrame) -> dict[str, Any]:
+def counted(captions: Any) -> dict[str, Any]:
     """What a table of captions says of the model: seconds spent on it, captions with words, mean of new tokens."""
     return {
         "seconds": float(captions["seconds"].sum()),
@@ -27,7 +25,7 @@ def counted(captions: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def merged(parts: Sequence[dict[str, Any]], captions: pd.DataFrame) -> dict[str, Any]:
+def merged(parts: Sequence[dict[str, Any]], captions: Any) -> dict[str, Any]:
     """The outcome of one model from those of its shards, in order; `captions`: the whole table.
 
     ValueError where the shards were not captioned with one and the same model: a hub id without a commit may have

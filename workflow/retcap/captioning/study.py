@@ -98,7 +98,7 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, Weights, dict[str
     return captions, Weights(known["source"], known["revision"], known["sha256"]), about
 
 
-def _own_share(study: Study, requests: Any, pack: ImagePack) -> tuple[list[Item], list[str]]:
+def _own_share(study: Study, requests: Any, pack: Any) -> tuple[list[Item], list[str]]:
     """The items of this job's shard and their contents."""
     items = [(item.item_id, item.query, item.image_key) for item in requests.itertuples()]
     contents = content_ids(items, pack)
