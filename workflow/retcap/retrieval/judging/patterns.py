@@ -20,8 +20,8 @@ class Patterns(NamedTuple):
     def are_in(self, text: str) -> bool:
         """Whether a text contains an answer.
 
-        >>> Patterns(("park",), ((1, 2),)).are_in("PARKED"), Patterns(("zoo",), ((1, 2),)).are_in("some 1.5 km")
-        (True, True)
+        >>> [Patterns(("park",), ((1.0, 2.0),)).are_in(text) for text in ("PARKED", "some 1.5 km", "a zoo")]
+        [True, True, False]
         """
         lowered = text.lower()
         return any(pattern in lowered for pattern in self.texts) or contains_number(text, self.ranges)
