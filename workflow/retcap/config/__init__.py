@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from retcap import plugins
-from retcap.config import checkpoints, errors, inputs, shared, studies
+from retcap.config import checkpoints, errors, inputs, shared, sides, studies
 from retcap.config.common import Common
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
 from retcap.config.model import Config
@@ -49,7 +49,7 @@ def resolve(
         raise ConfigError(faults + explain(problems, files, overrides or {}))
     for warning in explain(inputs.warnings(config), files, overrides or {}):
         log.warning("%s", warning)
-    return config.model_dump(mode="python")
+    return sides.filled(config).model_dump(mode="python")
 
 
 def _well_formed(raw: dict[str, Any]) -> tuple[Common | None, list[Problem], list[Place]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retcap import spelling
-from retcap.config import studies
+from retcap.config import sides, studies
 from retcap.config.backbones import BackboneChoice
 from retcap.config.common import Common
 from retcap.config.errors import Place, Problem
@@ -20,6 +20,8 @@ def findings(config: Common) -> Iterator[Problem]:
     for one in _named(config):
         if (text := _wrong(one)) is not None:
             yield Problem(one.place, text, (STUDIES,))
+        elif one.place[0] == "backbones":
+            yield from sides.findings(config, str(one.place[1]))
     for name, own in _backbones(config).items():
         if own.checkpoint == "tiny" and own.plugin != "clip_open_clip":
             text = f"the tiny CLIP is one of open_clip, and {own.plugin} cannot read it. Use `clip_open_clip`."

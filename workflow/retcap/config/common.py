@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from retcap.config.backbones import BackboneChoice
 from retcap.config.limits import EXAMPLES, SEEDS
@@ -31,5 +31,9 @@ class Common(Section):
 
     @field_validator("backbones", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
+
+    def section(self, study: str) -> Any:
+        """The keys of a study."""
+        return getattr(self, study)

@@ -21,7 +21,7 @@ def sections(config: Common, *, running: bool = True) -> Iterator[tuple[Study, A
     """Every study with its section, or only those that run."""
     for name, study in ALL.items():
         if name in config.studies or not running:
-            yield study, getattr(config, name)
+            yield study, config.section(name)
 
 
 def _place(entry: tuple[str, Study]) -> tuple[int, str]:

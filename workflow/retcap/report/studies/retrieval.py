@@ -26,6 +26,8 @@ def params(plan: RetrievalPlan) -> dict[str, Any]:
         },
         "trainings": {name: list(training) for name, training in plan.trainings.items()},
         "published": plan.own["published"],
+        "sides": {name: plan.side_px(name) for name in plan.systems},
+        "packs": plan.sides_px(),
     }
 
 
@@ -58,7 +60,8 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "RetrievalInpu
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},
         passages={name: folder / "test" / "passages.parquet" for name, folder in data.items()},
         hits=named(sets, found.hits, failed),
-        image_packs=named(sets, found.packs),
+        image_packs=_by_side(params.packs, sets, found.packs),
+        sides=params.sides,
         show_published=params.published,
     )
 
@@ -109,6 +112,12 @@ def explanations(retrievers: Mapping[str, Mapping[str, Any]], made: Mapping[str,
         said[f"{UNTRAINED}{name}"] = "the same before any training"
         said[f"{ZERO_SHOT}{backbone}"] = f"text and image vectors of {backbone}, summed"
     return said
+
+
+def _by_side(sides: list[int], sets: list[str], paths: Any) -> dict[int, dict[str, Path]]:
+    """Side in pixels -> data set -> pack; `paths` come side by side, all sets of one before those of the next."""
+    files = iter(paths)
+    return {side: {name: Path(next(files)) for name in sets} for side in sides}
 
 
 def _own_failures(names: list[str], paths: Any, failed: Mapping[str, Any]) -> dict[str, str]:
