@@ -78,6 +78,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={metrics: [bleu, cider]}": SCORED,
     "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
+    "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,

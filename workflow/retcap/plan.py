@@ -98,7 +98,7 @@ class StudyPlan:
         """What the report is made of, by name."""
         return {}
 
-    def checked(self) -> dict[str, list[str]]:
+    def checked(self) -> dict[str, Any]:
         """What must be there before the run is called good: whatever may have failed alone.
 
         `summaries` among them are JSON with `failures`, `not_computed` and `models`, as in all_models_summary.json.

@@ -30,6 +30,7 @@ class CaptioningPlan(StudyPlan):
         "count_caption_ngrams": Alone(),
         "find_spice_parser": Alone(),
         "score_captions": Alone("captioning.bootstrap_draws"),
+        "validate_metrics": Alone(),
     }
 
     @property
@@ -105,6 +106,10 @@ class CaptioningPlan(StudyPlan):
         """Wildcard -> its values."""
         return {"captioner": self.own["models"], "system": self.systems}
 
+    def agreement(self) -> str | list[str]:
+        """How far the metrics agree with people; nothing where no judgements are named."""
+        return f"{self.folder}/metric_agreement.json" if self.own["judgements"] else []
+
     def reported(self) -> dict[str, Any]:
         """What the report is made of, by name."""
         folder = self.folder
@@ -115,16 +120,18 @@ class CaptioningPlan(StudyPlan):
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",
             "quarantine": f"{folder}/quarantine.jsonl",
+            "agreement": self.agreement(),
             "captions": [f"{folder}/cleaned/{system}.parquet" for system in self.systems],
             "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
         }
 
-    def checked(self) -> dict[str, list[str]]:
+    def checked(self) -> dict[str, Any]:
         """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
         return {
             "summaries": [f"{self.folder}/all_models_summary.json"],
             "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
             "metrics": [f"{self.folder}/{system}_metrics.json" for system in self.systems],
+            "agreement": self.agreement(),
         }
 
     def closing_table(self) -> Path:

@@ -29,8 +29,8 @@ def problems(own: Captioning, config: Common) -> Iterator[Problem]:
 
 
 def files(own: Captioning) -> Iterator[tuple[Place, str]]:
-    """The CSVs."""
-    yield from _given(own, "csv", "train_csv")
+    """The CSVs, and people's ratings."""
+    yield from _given(own, "csv", "train_csv", "judgements")
 
 
 def folders(own: Captioning) -> Iterator[tuple[Place, str]]:
