@@ -54,8 +54,12 @@ def is_made(path: str, values: Mapping[str, Any], *, folder: bool = False) -> bo
     return False
 
 
-def placed(section: Own, found: Mapping[str, str]) -> Own:
-    """A section with folders in the place of placeholders, in all keys that are paths; unknown ones stay."""
+def placed(section: Own, found: Mapping[str, str] | None = None) -> Own:
+    """A section with folders in the place of placeholders, in all keys that are paths; unknown ones stay.
+
+    `found`: the folders, as those of the whole configuration where that is the section.
+    """
+    found = folders(section.model_dump()) if found is None else found
     update = {
         name: _placed(getattr(section, name), found, is_path=_has_paths(field))
         for name, field in type(section).model_fields.items()
