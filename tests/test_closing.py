@@ -22,7 +22,7 @@ CONFIG = {
         "retrievers": {"ret2": {}},
         "training": {"seeds": [0, 7]},
     },
-    "captioning": {"csv": None},
+    "captioning": {"csv": None, "predictions": {}},
 }
 RESULTS = Path("results/toy")
 COLUMNS = ("system", "dataset", "metric", "value", "floor", "dialect", "source")

@@ -12,7 +12,14 @@ from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
 SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
-SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
+SHAPING = (
+    "limit",
+    "require_images",
+    "max_width_px",
+    "max_height_px",
+    "download_to",
+    "pack_encoding",
+)  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
 
 
@@ -24,6 +31,7 @@ class CaptioningPlan(StudyPlan):
     alone: ClassVar = {
         "train_tiny_captioner": Alone("captioning.tiny.batch_size", folders=("model",)),
         "caption": Alone("captioning.options.{captioner}.batch_size"),
+        "caption_elsewhere": Alone(),
         "caption_human": Alone(),
         "caption_blind": Alone(),
         "clean_captions": Alone(),
@@ -35,12 +43,17 @@ class CaptioningPlan(StudyPlan):
 
     @property
     def systems(self) -> list[str]:
-        """Names of all systems that are scored: models, then baselines."""
-        return self.own["models"] + self.own["baselines"]
+        """Names of all systems that are scored: models and captions made elsewhere, then baselines."""
+        return self.ranked + self.own["baselines"]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Names of the systems that are compared with one another: models, then captions made elsewhere."""
+        return self.own["models"] + list(self.own["predictions"])
 
     @property
     def generated(self) -> bool:
-        """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+        """Whether captions to be scored are the pipeline's own, those of the baseline `human` too."""
         return self._is_generated("csv")
 
     def option(self, captioner: str, name: str) -> Any:
@@ -75,14 +88,14 @@ class CaptioningPlan(StudyPlan):
             return GENERATED
         own = self.own
         settings = {name: own[name] for name in SHAPING} | {"code": self.reading_code()}
-        return asked.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+        return asked.asked(csvs(own["csv"]), own["dataset"], own["columns"], own["images_root"], settings)
 
     def pictures(self, csv: str) -> str:
         """Which pictures of the CSV of a key are there, so that new ones count."""
         own = self.own
         if self._is_generated(csv):
             return GENERATED
-        return asked.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+        return asked.pictures(csvs(own[csv]), own["dataset"], own["columns"], own["images_root"])
 
     def reading_code(self) -> str:
         """Digest of all that reads a caption CSV and its pictures."""
@@ -104,7 +117,11 @@ class CaptioningPlan(StudyPlan):
 
     def wildcards(self) -> dict[str, list[str]]:
         """Wildcard -> its values."""
-        return {"captioner": self.own["models"], "system": self.systems}
+        return {
+            "captioner": self.own["models"],
+            "elsewhere": list(self.own["predictions"]),
+            "system": self.systems,
+        }
 
     def agreement(self) -> str | list[str]:
         """How far the metrics agree with people; nothing where no judgements are named."""
@@ -145,13 +162,20 @@ class CaptioningPlan(StudyPlan):
     def set_aside(self) -> dict[str, list[Path]]:
         """Rows of the CSVs that could not be used."""
         folder = Path(self.folder)
+        elsewhere = self.own["predictions"]
         return {
             "captions": [folder / "quarantine.jsonl"],
+            **{f"captions of {name}": [folder / f"captions/{name}_quarantine.jsonl"] for name in elsewhere},
             "training captions": [folder / "training/quarantine.jsonl"],
         }
 
     def _is_generated(self, csv: str) -> bool:
-        return bool(self.own[csv]) and self.own[csv].startswith(f"{self.plan.shared['panorama_world']}/")
+        return any(path.startswith(f"{self.plan.shared['panorama_world']}/") for path in csvs(self.own[csv]))
+
+
+def csvs(given: str | list[str] | None) -> list[str]:
+    """One path, several or none, as the configuration gives them, as a list."""
+    return [given] if isinstance(given, str) else list(given or [])
 
 
 PLAN = CaptioningPlan

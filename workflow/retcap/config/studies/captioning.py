@@ -14,7 +14,7 @@ def problems(own: Captioning, config: Common) -> Iterator[Problem]:
     """The study needs something that captions, and tiny checkpoints need something to learn from."""
     if "captioning" not in config.studies:
         return
-    if not own.models and not own.baselines:
+    if not own.models and not own.baselines and not own.predictions:
         text = "neither a captioner nor a baseline is left. Name one, or take `captioning` out of `studies`."
         yield Problem(("captioning", "models"), text, (("captioning", "baselines"), STUDIES))
     tiny = [name for name in own.models if own.checkpoint_of(name) == "tiny"]
@@ -29,8 +29,11 @@ def problems(own: Captioning, config: Common) -> Iterator[Problem]:
 
 
 def files(own: Captioning) -> Iterator[tuple[Place, str]]:
-    """The CSVs, and people's ratings."""
-    yield from _given(own, "csv", "train_csv", "judgements")
+    """The CSVs, captions made elsewhere, and people's ratings."""
+    yield from ((("captioning", *place), path) for place, path in own.csvs().items())
+    for name, made in own.predictions.items():
+        yield ("captioning", "predictions", name, "file"), made.file
+    yield from _given(own, "judgements")
 
 
 def folders(own: Captioning) -> Iterator[tuple[Place, str]]:
