@@ -1,7 +1,7 @@
 """The retriever with its folder: it loads and saves as models of transformers do."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from retcap.retriever import checkpoint
 from retcap.retriever.network import RetrieverNetwork
@@ -11,7 +11,7 @@ class RetrieverModel(RetrieverNetwork):
     """The network, and how it comes from a folder and into one."""
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, source: str | Path, **options: Any) -> "RetrieverModel":
         """See `retcap.retriever.checkpoint.load`."""
         return checkpoint.load(source, kind=cls, **options)[0]
 

@@ -6,7 +6,7 @@ Letters: B items, T tokens, K query tokens, H hidden size, D output size.
 import copy
 from collections.abc import Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -45,7 +45,7 @@ class RetrieverNetwork(nn.Module):
         self.train(self.training)
 
     @classmethod
-    def build(cls, config: ReTConfig, backbone: Backbone, *, seed: int) -> Self:
+    def build(cls, config: ReTConfig, backbone: Backbone, *, seed: int) -> "RetrieverNetwork":
         """New cell on given towers; initial weights depend on `seed` alone, the global generator stays as it is."""
         with seeded(seed):
             return cls(config, backbone)
@@ -103,7 +103,7 @@ class RetrieverNetwork(nn.Module):
             self.logit_scale.clamp_(max=self.config.logit_scale_max)
         return self.logit_scale.exp()
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "RetrieverNetwork":
         """Training mode, but frozen towers and all batch norms stay in evaluation mode.
 
         A batch norm that trains would make a row's vector depend on the other rows: on the chunk, on the padding images
