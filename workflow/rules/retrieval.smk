@@ -7,7 +7,6 @@ retrieval = plans["retrieval"]
 
 
 wildcard_constraints:
-    shard="[0-9]+",
     file="jsonl/.+[.]jsonl",
 
 
