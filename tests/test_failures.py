@@ -321,9 +321,10 @@ def test_a_torn_record_is_an_error_and_never_data(folder: Path):
 
 
 def rules() -> dict[str, str]:
-    """Text of every rule by name."""
+    """Text of every rule by name, also of one that stands below an `if`."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    return dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL))
+    found = re.finditer(r"^( *)rule (\w+):\n(.*?)(?=^\1\S|^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    return {one[2]: one[3] for one in found}
 
 
 def test_every_rule_that_may_fail_alone_says_so_in_its_rule():
