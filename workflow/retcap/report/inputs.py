@@ -58,7 +58,8 @@ class RetrievalInputs:
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet
     hits: Mapping[str, Path] = field(default_factory=dict)  # data set -> hits.parquet of the system shown in examples
-    image_packs: Mapping[str, Path] = field(default_factory=dict)  # data set -> folder of its image pack
+    image_packs: Mapping[int, Mapping[str, Path]] = field(default_factory=dict)  # side in px -> data set -> pack
+    sides: Mapping[str, int | None] = field(default_factory=dict)  # system -> side in px of the pictures it takes
     show_published: bool = False  # the literature's numbers make sense beside the real data sets only
     examples: int = 2  # example queries per data set
 
