@@ -68,14 +68,13 @@ def _gradients(
     (batch,) = retrievers.batches(rows, model.tokenizer, size, 1, device)
     with tf32(precision == "tf32"):
         with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
-            query, passage, _ = pair(query=batch["query"], passage=batch["passage"])
-            value = retrievers.loss_of(pair, batch)
+            value, vectors = retrievers.forward(pair, batch)
         value.backward()
-    vectors = torch.cat([query, passage]).detach().cpu()
+    vectors = vectors.detach().cpu()
     gradients = torch.cat([p.grad.detach().cpu().flatten() for p in pair.parameters() if p.grad is not None])
     finite([vectors, gradients, value], f"{precision} on {device}")
     model.to("cpu")
-    return vectors, gradients, float(value)
+    return vectors, gradients, value.item()
 
 
 @contextmanager

@@ -177,8 +177,14 @@ def moved(batch: Any, device: torch.device) -> Any:
 
 def loss_of(pair: torch.nn.Module, batch: dict[str, Any]) -> Tensor:
     """The loss that the trainer computes for a batch."""
+    return forward(pair, batch)[0]
+
+
+def forward(pair: torch.nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """(loss, vectors of queries and then of passages) of a batch."""
     query, passage, factor = pair(query=batch["query"], passage=batch["passage"])
-    return loss.contrastive_loss(query, passage, factor, batch["codes"], None, symmetric=True, across_ranks=False)
+    value = loss.contrastive_loss(query, passage, factor, batch["codes"], None, symmetric=True, across_ranks=False)
+    return value, torch.cat([query, passage])
 
 
 def pair_model(model: RetrieverModel, device: torch.device) -> PairModel:
