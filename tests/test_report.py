@@ -177,6 +177,20 @@ def test_metric_that_was_not_computed_is_never_a_number(page):
     assert "a SPICE: no JavaScript engine in Java 25" in " ".join("".join(page.text).split())
 
 
+def test_metrics_stand_beside_peoples_ratings_best_first(page, text, inputs):
+    table = page.table("Metric", "τb, %", "τc, %", "published τb", "published τc")
+    assert [name[:6] for name in table] == ["CIDEr", "ROUGE-", "SPICE", "people", "length"]
+    assert [cells[-4:] for cells in table.values()][:2] == [
+        ["43.6", "43.9", "–", "–"],
+        ["32.1", "32.3", "32.1", "32.1"],
+    ]
+    assert "16\u202f992 ratings of 5\u202f664 captions for 1\u202f000 pictures of Flickr8k-Expert" in "".join(page.text)
+    lost = dataclasses.replace(inputs.studies["captioning"], agreement=None, agreement_failed="no disk")
+    assert "This comparison failed.</strong> no disk" in build_report(
+        dataclasses.replace(inputs, studies={"captioning": lost})
+    )
+
+
 def test_failed_models_come_first_in_the_summary(page):
     words = " ".join("".join(page.text).split())
     opening = words[words.index("1 of 8 models failed") :]

@@ -78,6 +78,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={metrics: [bleu, cider]}": SCORED,
     "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
+    "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
@@ -99,6 +100,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
+    "captioning={limit: 9}": PAIRS,
+    "captioning={prompt: 'What of the {query}?'}": TINY,
+    "captioning={predictions: {mine: {file: Snakefile}}}": CLEANED | {"caption_elsewhere"},
 }
 
 EDITS = {  # (file, old text, new text) -> the rules that must run

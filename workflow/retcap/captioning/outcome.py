@@ -7,6 +7,8 @@ from typing import Any
 from retcap import plugins
 from retcap.captioning.weights import Weights
 
+BASELINES = ("human", "blind", "shuffled")  # rows of the study beside the models
+
 
 def completed(study: Any, weights: Weights, captions: Any, about: dict[str, Any]) -> dict[str, Any]:
     """A model that went through the whole split; single pairs may still have failed (their captions are empty)."""
@@ -19,15 +21,28 @@ def failed(name: str, reason: str) -> dict[str, Any]:
 
     No model id either: the published one would stand for weights that were perhaps never meant.
     """
-    kind = "model" if name in plugins.names("captioners") else "baseline"
-    head = {"model_name": name, "model_id": None, "kind": kind, "status": "failed", "reason": reason}
+    head = {"model_name": name, "model_id": None, "kind": kind(name), "status": "failed", "reason": reason}
     return head | {"seconds": 0.0}
+
+
+def kind(name: str) -> str:
+    """What a system is, by its name: a model, a baseline, or captions made elsewhere, which have names of their own."""
+    if name in plugins.names("captioners"):
+        return "model"
+    return "baseline" if name in BASELINES else "elsewhere"
 
 
 def baseline(name: str, about: dict[str, Any]) -> dict[str, Any]:
     """A baseline is made, not run; it has no model id. `about` says what it was made from."""
     head = {"model_name": name, "model_id": None, "kind": "baseline", "status": "completed", "reason": None}
     return head | {"seconds": 0.0} | about
+
+
+def elsewhere(name: str, source: dict[str, Any]) -> dict[str, Any]:
+    """Captions made elsewhere: nothing is known of the model but the file. `source`: its path, SHA-256 and counts."""
+    lost = {"failed": source["pairs_without_caption"], "of": source["pairs"], "first": None, "tried_again": None}
+    head = {"model_name": name, "model_id": None, "kind": "elsewhere", "status": "completed", "reason": None}
+    return head | {"seconds": None, "source": source, "failed_pairs": lost}
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
 SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
-SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
+SHAPING = (
+    "limit",
+    "require_images",
+    "max_width_px",
+    "max_height_px",
+    "download_to",
+    "pack_encoding",
+)  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
 
 
@@ -32,12 +39,17 @@ class CaptioningPlan:
 
     @property
     def systems(self) -> list[str]:
-        """Names of all systems that are scored: models, then baselines."""
-        return self.own["models"] + self.own["baselines"]
+        """Names of all systems that are scored: models and captions made elsewhere, then baselines."""
+        return self.ranked + self.own["baselines"]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Names of the systems that are compared with one another: models, then captions made elsewhere."""
+        return self.own["models"] + list(self.own["predictions"])
 
     @property
     def generated(self) -> bool:
-        """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+        """Whether captions to be scored are the pipeline's own, those of the baseline `human` too."""
         return self._is_generated("csv")
 
     def option(self, captioner: str, name: str) -> Any:
@@ -72,14 +84,14 @@ class CaptioningPlan:
             return GENERATED
         own = self.own
         settings = {name: own[name] for name in SHAPING} | {"code": self.reading_code()}
-        return asked.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+        return asked.asked(csvs(own["csv"]), own["dataset"], own["columns"], own["images_root"], settings)
 
     def pictures(self, csv: str) -> str:
         """Which pictures of the CSV of a key are there, so that new ones count."""
         own = self.own
         if self._is_generated(csv):
             return GENERATED
-        return asked.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+        return asked.pictures(csvs(own[csv]), own["dataset"], own["columns"], own["images_root"])
 
     def reading_code(self) -> str:
         """Digest of all that reads a caption CSV and its pictures."""
@@ -99,6 +111,10 @@ class CaptioningPlan:
         """Memory of the parser of SPICE, where it runs."""
         return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
 
+    def agreement(self) -> str | list[str]:
+        """How far the metrics agree with people; nothing where no judgements are named."""
+        return f"{self.folder}/metric_agreement.json" if self.own["judgements"] else []
+
     def reported(self) -> dict[str, Any]:
         """What the report is made of, by name; nothing where the study does not run."""
         if not self.plan.runs("captioning"):
@@ -111,11 +127,12 @@ class CaptioningPlan:
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",
             "quarantine": f"{folder}/quarantine.jsonl",
+            "agreement": self.agreement(),
             "captions": [f"{folder}/cleaned/{system}.parquet" for system in self.systems],
             "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
         }
 
-    def checked(self) -> dict[str, list[str]]:
+    def checked(self) -> dict[str, str | list[str]]:
         """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
         if not self.plan.runs("captioning"):
             return {}
@@ -123,7 +140,13 @@ class CaptioningPlan:
             "summaries": [f"{self.folder}/all_models_summary.json"],
             "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
             "metrics": [f"{self.folder}/{system}_metrics.json" for system in self.systems],
+            "agreement": self.agreement(),
         }
 
     def _is_generated(self, csv: str) -> bool:
-        return bool(self.own[csv]) and self.own[csv].startswith(f"{self.plan.shared['panorama_world']}/")
+        return any(path.startswith(f"{self.plan.shared['panorama_world']}/") for path in csvs(self.own[csv]))
+
+
+def csvs(given: str | list[str] | None) -> list[str]:
+    """One path, several or none, as the configuration gives them, as a list."""
+    return [given] if isinstance(given, str) else list(given or [])

@@ -31,16 +31,19 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     if lost := [failed[path] for path in (found.outcome, found.captions) if path in failed]:
         return _not_scored(system, len(pairs), lost[0].why)
     about, captions = outcome.read(found.outcome), files.read_captions(found.captions)
-    if (reason := failed_pairs.problem(failed_pairs.count(pairs, captions), params.max_failed_share)) is not None:
+    elsewhere = about["kind"] == "elsewhere"
+    lost_pairs = failed_pairs.count(pairs, captions, without_picture=elsewhere)
+    if (reason := failed_pairs.problem(lost_pairs, params.max_failed_share)) is not None:
         result, table, _ = _not_scored(system, len(pairs), reason)
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
-        return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+        again = [] if elsewhere else [(reason, ("caption", {"captioner": system}))]
+        return Judged(result | {"counts": counts}, table, again)
     human = getattr(found, "human", None)
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
-    with Context(idf, _parser(getattr(found, "spice", None), failed)) as context:
+    with Context(idf, parser(getattr(found, "spice", None), failed)) as context:
         scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
@@ -48,7 +51,7 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     return Judged(about | result, item_tables.item_table(scores), again)
 
 
-def _parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
+def parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
     """What SPICE parses with, or why it cannot."""
     if not path:
         return corenlp.CoreNLP()

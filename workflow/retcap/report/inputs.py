@@ -30,6 +30,8 @@ class CaptioningInputs:
     image_pack: Path | None = None  # folder of the image pack
     coverage: Path | None = None  # JSON: what of the data set was found on disk
     quarantine: Path | None = None  # quarantine.jsonl
+    agreement: Path | None = None  # JSON of `retcap.captions.agreement`: the metrics beside people's ratings
+    agreement_failed: str | None = None  # why there is none although it was asked for
     max_new_tokens: int | None = None  # token cap of the run, to count the captions that ran into it
     examples: int = 9  # panoramas shown, shared out over good, middle, bad and disagreement
     generated: bool = False  # the pipeline draws the panoramas and writes the captions itself
