@@ -51,6 +51,7 @@ def dry(tmp_path: Path) -> cases.Context:
     return cases.Context(torch.device("cpu"), True, tmp_path)
 
 
+@pytest.mark.slow
 def test_every_part_runs_on_a_bare_machine(tmp_path):
     """With torch, transformers, numpy, pyarrow, safetensors and a few small wheels, through the code of a GPU run."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}

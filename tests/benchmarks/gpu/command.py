@@ -44,26 +44,25 @@ def main(arguments: list[str]) -> int:
         if not options.dry and not torch.cuda.is_available():
             print("torch sees no GPU here. `--dry` runs everything at toy size on the CPU; `estimates` needs none.")
             return 1
-        for part in PARTS if options.what == ["all"] else options.what:
-            failed += _run(part, options)
-            rendering.write(options.out)
+        with tempfile.TemporaryDirectory(prefix="retcap-gpu-") as scratch:  # parts share what they generate
+            for part in PARTS if options.what == ["all"] else options.what:
+                failed += _run(part, options, Path(scratch))
+                rendering.write(options.out)
     else:
         rendering.write(options.out)
     print(rendering.text(options.out))
     return 1 if failed else 0
 
 
-def _run(part: str, options: argparse.Namespace) -> int:
+def _run(part: str, options: argparse.Namespace, scratch: Path) -> int:
     import torch
 
     from gpu import cases
 
-    device = torch.device("cpu" if options.dry else "cuda:0")
+    context = cases.Context(torch.device("cpu" if options.dry else "cuda:0"), options.dry, scratch)
     about = machine.about(options.dry, options.commit)
-    with tempfile.TemporaryDirectory(prefix="retcap-gpu-") as scratch:
-        context = cases.Context(device, options.dry, Path(scratch))
-        chosen = [case for case in import_module(f"gpu.{part}").cases() if options.only in case.name]
-        return cases.run(part, chosen, context, options.out, about, 60 * options.minutes)
+    chosen = [case for case in import_module(f"gpu.{part}").cases() if options.only in case.name]
+    return cases.run(part, chosen, context, options.out, about, 60 * options.minutes)
 
 
 def _overview() -> int:

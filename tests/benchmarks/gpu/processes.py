@@ -36,7 +36,7 @@ STEPS, KILLED_AT, SAVED_EVERY = 5, 4, 2
 K = 5
 SHOWN = "import torch; print(torch.cuda.device_count(), torch.cuda.get_device_properties(0).uuid)"
 ANOTHER = "from retcap.jobs import devices\nwith devices.lease(1) as held: print(held[0])"
-PATIENCE_S = 1.0  # a second lease that is still waiting after it is taken to wait
+PATIENCE_S = 0.6  # a second lease that is still waiting after it is taken to wait
 WORKFLOW = Path(devices.__file__).parents[2]
 
 
