@@ -260,7 +260,7 @@ def test_a_wildcard_that_two_studies_have_takes_the_values_of_both():
     found = studies.wildcards([*plans.values(), alike])
     assert found["dataset"] == [*SETS, "digits"]
     assert found["probe"] == ["linear"]
-    assert found["captioner"] == ["llava-1.5-7b", "qwen2.5-vl-3b"]
+    assert found["captioner"] == planned().config["captioning"]["models"]
 
 
 def test_everything_reported_lies_below_the_results_once():
