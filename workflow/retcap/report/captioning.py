@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retcap import plugins
+from retcap.analysis import ranks
 from retcap.captioning import policies
 from retcap.captions.item_tables import HELD_OUT
 from retcap.report import agreement, caption_differences, differences, examples, pictures, plots, scores, wording
@@ -41,7 +42,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "plots": dot_plots(systems),
         "sight": caption_differences.sight_table(systems, found),
         "human": caption_differences.human_table(systems, found),
-        "tests": caption_differences.model_tests(systems, found),
+        "tests": caption_differences.model_tests(systems, found, ranks.read(inputs.ranks)),
         "output": output_table(systems, captions, inputs.max_new_tokens),
         "agreement": agreement.table(inputs.agreement, inputs.agreement_failed),
         "cap": inputs.max_new_tokens,
