@@ -84,6 +84,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_new_tokens: 32}": MODELS,
     "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
+    "captioning={shards: 2}": MODELS | {"merge_captions"},
     "captioning={options: {llava-1.5-7b: {batch_size: 3}}}": MODELS,
     "captioning={prompt: instruct}": TINY,
     "captioning={image_policy: letterbox}": TINY,

@@ -143,12 +143,12 @@ rule caption:
         model=lambda wildcards: captioning.made_checkpoint(wildcards.captioner),
         weights=lambda wildcards: captioning.weights(wildcards.captioner),
     output:
-        captions="<results>/captioning/captions/{captioner}.parquet",
-        outcome="<results>/captioning/captions/{captioner}.json",
+        captions=f"<results>/captioning/captions/{captioning.part}.parquet",
+        outcome=f"<results>/captioning/captions/{captioning.part}.json",
     log:
-        "<logs>/caption/{captioner}.log",
+        f"<logs>/caption/{captioning.part}.log",
     benchmark:
-        "<benchmarks>/caption/{captioner}.tsv"
+        f"<benchmarks>/caption/{captioning.part}.tsv"
     retries: ALONE
     conda:
         "../../envs/models.yaml"
@@ -168,12 +168,44 @@ rule caption:
         image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         batch_size=lambda wildcards: captioning.option(wildcards.captioner, "batch_size"),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
+        shard=lambda wildcards: int(wildcards.get("shard", 0)),
+        shards=lookup("captioning/shards", within=config),
         asked=lambda wildcards: captioning.asked(),
         code=lambda wildcards: plan.code("caption", captioners=[wildcards.captioner]),
     message:
-        "captioning with {wildcards.captioner} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
+        f"captioning with {captioning.part_in_words} "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/caption.py"
+
+
+if captioning.shards:
+
+    rule merge_captions:
+        input:
+            requests=ancient_unless(captioning.generated, "<results>/captioning/requests.parquet"),
+            captions=collect("<results>/captioning/captions/{{captioner}}/{shard}.parquet", shard=captioning.shards),
+            outcomes=collect("<results>/captioning/captions/{{captioner}}/{shard}.json", shard=captioning.shards),
+        output:
+            captions="<results>/captioning/captions/{captioner}.parquet",
+            outcome="<results>/captioning/captions/{captioner}.json",
+        log:
+            "<logs>/merge_captions/{captioner}.log",
+        retries: ALONE
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            attempt=attempt,
+            mem_mb=memory(2000),
+            runtime=20,
+        params:
+            again=again("merge_captions"),
+            code=plan.code("merge_captions"),
+        message:
+            "putting the captions of {wildcards.captioner} together"
+        script:
+            "../scripts/merge_captions.py"
 
 
 rule caption_elsewhere:

@@ -24,8 +24,9 @@ class FailedPairs(NamedTuple):
 
 
 def count(items: pd.DataFrame, captions: pd.DataFrame, *, without_picture: bool = False) -> FailedPairs:
-    """Of items.parquet and captions.parquet, which are matched by item_id."""
+    """Of items.parquet and captions.parquet, which are matched by item_id; the captions may be those of some items."""
     possible = set(items["item_id"] if without_picture else items["item_id"][items["image_key"].notna()])
+    possible &= set(captions["item_id"])
     lost = captions[(captions["status"] == "failed") & captions["item_id"].isin(list(possible))]
     reasons = [reason if isinstance(reason, str) else "no reason recorded" for reason in lost["reason"]]
     same = json.dumps(sorted(zip(lost["item_id"], reasons, strict=True)))

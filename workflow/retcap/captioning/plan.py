@@ -52,6 +52,22 @@ class CaptioningPlan:
         """Whether captions to be scored are the pipeline's own, those of the baseline `human` too."""
         return self._is_generated("csv")
 
+    @property
+    def shards(self) -> range:
+        """Numbers of the jobs that share one model's captions; none where one job writes them all."""
+        count = self.own["shards"]
+        return range(count if count > 1 else 0)
+
+    @property
+    def part(self) -> str:
+        """What one captioning job is about, as wildcards: a model, or a shard of it."""
+        return "{captioner}/{shard}" if self.shards else "{captioner}"
+
+    @property
+    def part_in_words(self) -> str:
+        """The same in the message of a job."""
+        return "{wildcards.captioner}" + (", shard {wildcards.shard}" if self.shards else "")
+
     def option(self, captioner: str, name: str) -> Any:
         """One setting of a captioner, its own or else the study's."""
         own = self.own["options"].get(captioner, {}).get(name)

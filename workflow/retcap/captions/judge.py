@@ -38,8 +38,8 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
         result, table, _ = _not_scored(system, len(pairs), reason)
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
-        again = [] if elsewhere else [(reason, ("caption", {"captioner": system}))]
-        return Judged(result | {"counts": counts}, table, again)
+        jobs = [] if elsewhere else outcome.jobs(system, about)
+        return Judged(result | {"counts": counts}, table, [(reason, one) for one in jobs])
     human = getattr(found, "human", None)
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     partners = None if about["kind"] == "baseline" else _partners(pairs, captions, params)

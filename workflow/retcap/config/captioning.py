@@ -5,7 +5,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from retcap.captioning import prompts
-from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, ROWS, SEEDS, STEPS, TOKENS, WORLD_IMAGES
+from retcap.config.limits import (
+    BATCH,
+    DRAWS,
+    HELD_OUT,
+    PIXELS,
+    RATE,
+    ROWS,
+    SEEDS,
+    SHARDS,
+    STEPS,
+    TOKENS,
+    WORLD_IMAGES,
+)
 from retcap.config.parts import (
     Captioner,
     Captioners,
@@ -141,6 +153,12 @@ class Captioning(Section):
     image_policy: Policy = key("squash", "how a 2:1 panorama becomes model input")
     batch_size: Positive = key(
         8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs", most=BATCH
+    )
+    shards: Positive = key(
+        1,
+        "jobs that share the captions of one model, each with GPUs of its own; any other number keeps what is done",
+        "jobs",
+        most=SHARDS,
     )
     max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide", most=TOKENS)
     max_failed_share: Fraction = key(
