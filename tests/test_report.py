@@ -17,6 +17,7 @@ import report_fixture as fixture
 import report_fixture_retrieval
 from report_fixture_retrieval import SETS
 from retcap.captioning.differences import differences as captioning_differences
+from retcap.captioning.differences import rank_groups
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
 from retcap.records import Difference
@@ -468,8 +469,12 @@ def test_model_letters_follow_the_tests():
         for name, value in levels.items()
     }
     systems = [_system(name, float(frame["cider"].mean()), False) for name, frame in frames.items()]
-    tests = model_tests(systems, _differences(systems, frames))
+    found = _differences(systems, frames)
+    summary = {"models": [system.record for system in systems], "baselines": []}
+    tests = model_tests(systems, found, rank_groups(summary, frames, found, draws=300, seed=0))
     assert tests
+    ranks = {name: row[tests["ranks"]["metrics"].index("CIDEr")] for name, row in tests["ranks"]["rows"].items()}
+    assert (ranks["less"].rank_low, ranks["less"].rank_high) == (3, 3)
     assert tests["letters"]["one"] == tests["letters"]["same"] == "a"
     assert tests["letters"]["less"] == "b"
     assert len(tests["rows"]) == 3
