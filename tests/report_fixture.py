@@ -213,7 +213,15 @@ def _metrics(name: str, table: pd.DataFrame) -> dict:
     details["bleu4_coco"] = details["bleu4"] | {"signature": "bleu4_coco|tok:ptb"}
     values = {key: details[key]["value"] for key in (*SCALES, "spice")}
     lost = 3 if name == "gemma-3-4b" else 0
+    rates = {
+        "captions": 99,
+        "captions_per_second": 0.2 * len(name),
+        "tokens": 1980,
+        "tokens_per_second": 4.0 * len(name),
+    }
+    cost = rates | {"seconds": 99.0, "peak_memory_mb": 3210.5, "gpu_peak_memory_mb": 15234.0}
     return base | {
+        "cost": None if name in BASELINES else cost,
         "status": "completed",
         "reason": None,
         "num_samples": len(table),

@@ -171,6 +171,17 @@ def test_human_captions_stand_beside_systems_judged_on_the_same_references(page,
     assert f"both without that reference of the pair, it is {wording.signed(difference)}" in words
 
 
+def test_what_captions_cost_stands_beside_them(page, inputs):
+    rows = page.table("System", "ok")
+    record = json.loads(inputs.studies["captioning"].summary.read_text())["models"][0]
+    row = next(row for name, row in rows.items() if name == record["model_name"])
+    assert row[-3:] == [f"{record['cost']['captions_per_second']:.2f}", wording.count(1980), "3210GPU 15234"]
+    blind = next(row for name, row in rows.items() if name == "blind")
+    assert blind[-3:] == [wording.NOTHING] * 3
+    drawn = [values.get("aria-label", "") for tag, values in page.attributes if tag == "svg"]
+    assert any(label.startswith("CIDEr against seconds per caption: ") for label in drawn)
+
+
 def test_metric_that_was_not_computed_is_never_a_number(page):
     rows = page.table("System", "BLEU-4", "METEOR")
     spice = [row[5] for name, row in rows.items() if not name.startswith(fixture.FAILED)]
