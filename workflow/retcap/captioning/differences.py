@@ -112,11 +112,11 @@ def _own_shuffled(name: str, entry: Mapping[str, Any], table: pd.DataFrame, data
     """A model minus itself with the captions of other pictures, on the pairs that have such."""
     section = entry.get("shuffled") or {"details": {}}
     for key in short_keys():
-        detail = section["details"].get(key) or {"value": None}
+        detail: Mapping[str, Any] = section["details"].get(key) or {"value": None}
         column = values_column(table, f"{key}{SHUFFLED}")
         if detail["value"] is None or column is None:
             continue
-        own = table[table[column].notna()]
+        own: Any = table[table[column].notna()]
         others, statistic = table_and_statistic(own, key, detail["metric"], SHUFFLED)
         rows, _ = table_and_statistic(own, key, detail["metric"])
         if others.shape != rows.shape:  # counts of every draw side by side: the model's own stand there as often
