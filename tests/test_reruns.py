@@ -143,6 +143,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny_captioner.py", "VOCABULARY = 800", "VOCABULARY = 801"): TINY - {"write_config"},
+    ("workflow/retcap/retrieval/judging/dialects/flmr.py", '"[MASK]"', '"[M]"'): SCORED_R - {"write_config"},
     ("workflow/retcap/search/approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},
