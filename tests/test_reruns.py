@@ -98,7 +98,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
-    "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
     "captioning={limit: 9}": PAIRS,
