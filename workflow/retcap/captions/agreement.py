@@ -42,7 +42,7 @@ SOURCE = "YuigaWada/CaptionEvalKit-for-VLMs, benchmarks/expected (commit 23f154b
 
 
 def agreement(judged: Judgements, file: str, metric_names: Sequence[str], context: Context) -> dict[str, Any]:
-    """Content of `metric_agreement.json`: per key of every metric that scores tau_b and tau_c, or the reason why there is none."""
+    """Content of `metric_agreement.json`: tau_b and tau_c per key of every metric that scores, or why there is none."""
     known = judged.is_flickr8k_expert
     judges = [name for name in metric_names if plugins.load("metrics", name).CARD.kind == "score"]
     return {
