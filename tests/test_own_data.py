@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import quick_start
 from retcap.worlds import recipes
 from retcap.worlds import tiny_captioner as tiny
 from tiny_backbones import save_open_clip
@@ -36,9 +35,9 @@ def records() -> dict[str, dict]:
 def run(folder: Path, configuration: str, *arguments: str) -> str:
     """What Snakemake says of the configuration of an example."""
     file = f"config/{configuration}.yaml"
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", file, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    options = ["--cores", "1", "--configfile", file, *arguments]
+    done = quick_start.snakemake(*options, cwd=folder, env=environment, jobs="torch")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import quick_start
 from retcap.report import studies
 from retcap.report.page import TEMPLATES
 from workflow_copy import copy_workflow
@@ -49,8 +50,7 @@ def test_a_further_study_is_a_module_and_a_template(tmp_path: Path):
     (folder / "results/x/toy").mkdir(parents=True)
     (folder / "results/x/toy/numbers.txt").write_text("20 22")
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = quick_start.run("-c", PROGRAM, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("{'toy.numbers': 'results/x/toy/numbers.txt'} {'brick': ['red']} <!doctype html>")
     assert '<p class="lead">The toy study counted 42 bricks.</p>' in done.stdout
