@@ -33,6 +33,7 @@ ROOTS = {
         "pyarrow",
         "pycocoevalcap",
         "sacrebleu",
+        "scipy",
         "tqdm",
     ],
     "models": [

@@ -31,6 +31,24 @@ BASELINES = {"human": 0.168, "blind": 0.139}
 SCALES = {"bleu4": 0.5, "meteor": 0.9, "rougeL": 1.9, "cider": 1.0}  # of each metric against CIDEr; no SPICE
 QUERIES = ["location", "people", "building", "what they are doing"]
 TRAINING = {"csv": "train.csv", "rows": 9459, "rows_used": 9001, "quarantined": {"malformed_row": 458}}
+AGREEMENT = {
+    "file": "ratings.json",
+    "known_as": "Flickr8k-Expert",
+    "published_source": "a table of theirs",
+    "images": 1000,
+    "pairs": 5664,
+    "ratings": 16992,
+    "metrics": [
+        {"key": key, "tau_b": b, "tau_c": c, "published_tau_b": said, "published_tau_c": said, "reason": reason}
+        for key, b, c, said, reason in [
+            ("rougeL", 0.3214, 0.3231, 32.1, None),
+            ("spice", None, None, 51.7, ATTACK),
+            ("cider", 0.4360, 0.4389, None, None),
+        ]
+    ],
+    "length": {"tau_b": -0.0981, "tau_c": -0.0950},
+    "people": {"n": 16992, "tau_b": 0.657, "tau_c": 0.5537},
+}
 COMMIT = "3fee6aa5b1c2d3e4f5061728394a5b6c7d8e9f00"
 REASON = "CUDA out of memory: tried 2.10 GiB with batch 1 (see logs/caption/instructblip-vicuna-7b.log)"
 
@@ -87,6 +105,7 @@ def captioning(folder: Path, image_count: int) -> CaptioningInputs:
         image_pack=folder / "pack",
         coverage=write_json(folder / "coverage.json", coverage),
         quarantine=_quarantine(folder / "quarantine.jsonl"),
+        agreement=write_json(folder / "metric_agreement.json", AGREEMENT),
         max_new_tokens=64,
     )
 

@@ -80,7 +80,7 @@ def retrieval(folder: Path, attack: str, draw: Callable[[int, int, int], Image.I
         queries={name: paths[0] for name, paths in tables.items()},
         passages={name: paths[1] for name, paths in tables.items()},
         hits={name: paths[2] for name, paths in tables.items()},
-        image_packs=dict.fromkeys(SETS, folder / "pack"),
+        image_packs={64: dict.fromkeys(SETS, folder / "pack")},
         show_published=True,
     )
 

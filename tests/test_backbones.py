@@ -8,6 +8,7 @@ import torch
 
 from clip_conversion import hf_to_open_clip
 from retcap import plugins
+from retcap.clip import side
 from retcap.clip.tower import ImageInput, count_parameters
 from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
 
@@ -328,3 +329,17 @@ def test_drawn_pairs_are_seeded():
     first, again = image_caption_pairs(3, seed=5), image_caption_pairs(3, seed=5)
     assert np.array_equal(first[0], again[0])
     assert first[1] == again[1]
+
+
+@pytest.mark.parametrize("plugin", ["clip_hf", "clip_open_clip"])
+def test_a_folder_says_the_side_that_its_model_takes(plugin, hf_folder, open_clip_folder):
+    folder = hf_folder if plugin == "clip_hf" else open_clip_folder
+    backbone = load(plugin, folder)
+    assert plugins.load("backbones", plugin).side_px(folder) == backbone.image.side_px
+
+
+def test_a_backbone_of_which_pictures_of_another_side_were_packed_is_refused(hf_folder):
+    chosen = {"plugin": "clip_hf", "revision": None, "side_px": 16}
+    assert side.load(chosen, hf_folder).image.side_px == 16
+    with pytest.raises(ValueError, match=r"takes pictures of 16 px, and for 48 px they were packed. Set `side_px:"):
+        side.load(chosen | {"side_px": 48}, hf_folder)

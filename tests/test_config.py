@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from retcap.config import Config, resolve, shared
+from retcap.config import Config, resolve, shared, sides
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
 
@@ -25,7 +25,17 @@ def test_generated_files_hold_what_the_model_says():
 
 def test_defaults_in_the_yaml_file_resolve_to_the_defaults_of_the_model():
     text = (config_files.FOLDER / "config.yaml").read_text(encoding="utf-8")
-    assert resolve(yaml.safe_load(text)) == shared.placed(Config()).model_dump(mode="python")
+    assert resolve(yaml.safe_load(text)) == sides.filled(shared.placed(Config())).model_dump(mode="python")
+
+
+def test_what_an_overlay_adds_comes_after_the_defaults_in_whatever_order_it_is_given():
+    added = {"wide": {"checkpoint": "a/b", "revision": "c", "side_px": 96}}
+    given = {"wide-ret2": {"backbone": "wide"}, "a-ret2": {}, "ret2": {}}
+    found = resolve({"backbones": added | {"tiny": {}}, "retrieval": {"retrievers": given}})
+    assert list(found["backbones"]) == ["tiny", "wide"]
+    assert list(found["retrieval"]["retrievers"]) == ["ret2", "wide-ret2", "a-ret2"]
+    without = resolve({"retrieval": {"retrievers": {"b": {}, "a": {}, "ret2": None}}})
+    assert list(without["retrieval"]["retrievers"]) == ["b", "a"]
 
 
 def test_every_key_says_what_it_means():

@@ -85,8 +85,14 @@ def test_endless_numbers_of_the_command_line_are_refused_too():
             "captioning: {options: {llava-1.5-7b: {batch_size: 1e7}}}",
             "llava-1.5-7b.batch_size: must be at most 131,072",
         ),
-        ("retrieval: {pack: {side_px: 1}}", "pack.side_px: input should be greater than or equal to 32. Got 1"),
-        ("retrieval: {pack: {side_px: 100000}}", "pack.side_px: must be at most 16,384: a picture of this side"),
+        (
+            "retrieval: {tiny_clip: {side_px: 1}}",
+            "tiny_clip.side_px: input should be greater than or equal to 32. Got 1",
+        ),
+        (
+            "backbones: {tiny: {side_px: 100000}}",
+            "backbones.tiny.side_px: must be at most 16,384: a picture of this side",
+        ),
         ("report: {examples: 1000000}", "report.examples: must be at most 500: their pictures lie in the page itself"),
         (
             "retrieval: {search: {memory_mb: 1e12}}",

@@ -30,6 +30,10 @@ def retrieval(**own: Any) -> RetrievalPlan:
     return RetrievalPlan(planned(retrieval=own))
 
 
+def retrieval_of(**values: Any) -> RetrievalPlan:
+    return RetrievalPlan(planned(**values))
+
+
 def captioning(**own: Any) -> CaptioningPlan:
     return CaptioningPlan(planned(captioning=own))
 
@@ -132,13 +136,61 @@ def test_what_each_kind_of_system_is_made_of():
 
 def test_a_backbone_of_the_hub_is_named_with_its_revision_and_one_of_a_folder_is_an_input(tmp_path: Path):
     (tmp_path / "open_clip_config.json").write_text("{}")
-    backbones = {"hub": {"checkpoint": "a/b", "revision": "c"}, "own": {"checkpoint": str(tmp_path)}}
+    backbones = {"hub": {"checkpoint": "a/b", "revision": "c", "side_px": 224}, "own": {"checkpoint": str(tmp_path)}}
     made = RetrievalPlan(planned(backbones=backbones, retrieval={"retrievers": {"ret2": {"backbone": "own"}}}))
     assert made.system_checkpoint("zero_shot-hub") == "a/b@c"
     assert (made.system_folder("zero_shot-hub"), made.system_weights("zero_shot-hub")) == ([], [])
     assert made.system_checkpoint("zero_shot-own") == made.system_folder("zero_shot-own") == str(tmp_path)
     assert made.system_weights("zero_shot-own") == [str(tmp_path / "open_clip_config.json")]
     assert made.system_folder("ret2") == "results/demo/models/ret2"
+
+
+def test_every_system_gets_pictures_of_the_side_that_its_backbone_takes(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"vision_config": {"image_size": 336}}')
+    backbones = {
+        "tiny": {},
+        "own": {"plugin": "clip_hf", "checkpoint": str(tmp_path)},
+        "hub": {"checkpoint": "a/b", "revision": "c", "side_px": 64},
+    }
+    made = retrieval_of(
+        backbones=backbones,
+        retrieval={"retrievers": {"ret2": {}, "own-ret2": {"backbone": "own"}}, "training": {"seeds": [0, 1]}},
+    )
+    sides = {name: made.side_px(name) for name in made.systems}
+    assert sides == {
+        "random": None,
+        "zero_shot-tiny": 64,
+        "zero_shot-own": 336,
+        "zero_shot-hub": 64,
+        "untrained-ret2": 64,
+        "untrained-own-ret2": 336,
+        "ret2": 64,
+        "ret2-seed1": 64,
+        "own-ret2": 336,
+        "own-ret2-seed1": 336,
+    }
+    assert made.sides_px() == [64, 336]
+    assert made.system_pack("own-ret2-seed1", "m2kr_oven") == "results/demo/retrieval/pack/336px/m2kr_oven"
+    assert made.system_pack("random", "m2kr_oven") == []
+    assert made.main_pack("m2kr_oven") == made.system_pack("ret2", "m2kr_oven")
+    folders = [f"results/demo/retrieval/pack/{side}px/{name}" for side in (64, 336) for name in SETS]
+    assert made.reported()["packs"] == folders
+
+
+def test_the_first_retriever_says_which_pictures_stand_for_a_data_set_and_unused_backbones_none():
+    sides = {"mini": 32, "wide": 336}
+    backbones = {name: {"checkpoint": "a/b", "revision": "c", "side_px": side} for name, side in sides.items()}
+    own = {"retrievers": {"ret2": {"backbone": "wide"}}}
+    made = [
+        retrieval_of(backbones=backbones, retrieval=own | {"baselines": [kind]}) for kind in ("untrained", "zero_shot")
+    ]
+    assert [one.sides_px() for one in made] == [[336], [336, 32]]
+
+
+def test_a_pack_of_larger_pictures_asks_for_as_much_more_space():
+    made = RetrievalPlan(planned(device="cuda", retrieval={"pack": {"encoding": "jpeg"}}))
+    assert [made.pack_mb(side) for side in (224, 448)] == [60_000, 240_000]
+    assert retrieval().pack_mb(448) == 2000
 
 
 def test_a_captioner_has_its_own_option_or_else_that_of_the_study():

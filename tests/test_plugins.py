@@ -44,6 +44,7 @@ def test_every_backbone_loads_and_builds_by_the_same_call(name: str):
     module = plugins.load("backbones", name)
     assert list(inspect.signature(module.load).parameters) == ["source", "revision"]
     assert list(inspect.signature(module.build).parameters) == ["spec", "tokenizer_source"]
+    assert list(inspect.signature(module.side_px).parameters) == ["folder"]
 
 
 def test_loading_all_plugins_and_the_rule_helpers_imports_nothing_heavy():

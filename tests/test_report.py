@@ -17,6 +17,8 @@ import report_fixture as fixture
 import report_fixture_retrieval
 from report_fixture_retrieval import SETS
 from retcap.captioning.differences import differences as captioning_differences
+from retcap.pictures import images
+from retcap.pictures.pixels import Resize
 from retcap.records import Difference
 from retcap.report import (
     checks,
@@ -173,6 +175,20 @@ def test_metric_that_was_not_computed_is_never_a_number(page):
     spice = [row[5] for name, row in rows.items() if not name.startswith(fixture.FAILED)]
     assert spice == ["notcomputeda"] * 8  # a: the footnote
     assert "a SPICE: no JavaScript engine in Java 25" in " ".join("".join(page.text).split())
+
+
+def test_metrics_stand_beside_peoples_ratings_best_first(page, text, inputs):
+    table = page.table("Metric", "τb, %", "τc, %", "published τb", "published τc")
+    assert [name[:6] for name in table] == ["CIDEr", "ROUGE-", "SPICE", "people", "length"]
+    assert [cells[-4:] for cells in table.values()][:2] == [
+        ["43.6", "43.9", "–", "–"],
+        ["32.1", "32.3", "32.1", "32.1"],
+    ]
+    assert "16\u202f992 ratings of 5\u202f664 captions for 1\u202f000 pictures of Flickr8k-Expert" in "".join(page.text)
+    lost = dataclasses.replace(inputs.studies["captioning"], agreement=None, agreement_failed="no disk")
+    assert "This comparison failed.</strong> no disk" in build_report(
+        dataclasses.replace(inputs, studies={"captioning": lost})
+    )
 
 
 def test_failed_models_come_first_in_the_summary(page):
@@ -501,19 +517,32 @@ def test_intervals_of_few_pictures_are_marked(inputs, text, tmp_path):
     assert "50.040.0–60.0†" in marked.replace("</span>", "").replace("<sup>", "").replace('<span class="ci">', "")
 
 
-def test_the_page_says_how_pictures_were_made(inputs, tmp_path):
-    resize = {"mode": "cover", "width": 224, "height": 224, "shrink_on_load": True}
-    counts = {}
-    for name, path in inputs.studies["retrieval"].images.items():
-        made = {"encoding": "jpeg", "resize": resize | {"shrink_on_load": name != "m2kr_oven"}}
-        counts[name] = tmp_path / f"{name}.json"
-        counts[name].write_text(json.dumps(json.loads(path.read_text()) | {"pack": made}))
-    changed = dataclasses.replace(inputs.studies["retrieval"], images=counts)
-    said = " ".join("".join(Page(build_report(ReportInputs("x", studies={"retrieval": changed}))).text).split())
-    assert "Pictures of OVEN: 224 × 224 px (cover), stored as JPEG." in said
-    assert (
-        "Pictures of E-VQA, InfoSeek and OKVQA: 224 × 224 px (cover), stored as JPEG; large JPEGs were shrunk" in said
-    )
+def made_pack(folder, side, *, shrink):
+    images.build(folder, [], Resize("cover", side, side, shrink), encoding="jpeg")
+    return folder
+
+
+def test_the_page_says_how_pictures_were_made_and_for_which_system_where_sides_differ(inputs, tmp_path):
+    packs = {
+        side: {
+            name: made_pack(tmp_path / f"{side}-{name}", side, shrink=(side, name) != (224, "m2kr_oven"))
+            for name in SETS
+        }
+        for side in (224, 336)
+    }
+    study = dataclasses.replace(inputs.studies["retrieval"], examples=0)
+
+    def said(**changes) -> str:
+        page = build_report(ReportInputs("x", studies={"retrieval": dataclasses.replace(study, **changes)}))
+        return " ".join("".join(Page(page).text).split())
+
+    one = said(image_packs={224: packs[224]}, sides={"trained": 224, "random": None})
+    assert "Pictures of OVEN: 224 × 224 px (cover), stored as JPEG." in one
+    shrunk = "224 × 224 px (cover), stored as JPEG; large JPEGs were shrunk"
+    assert f"Pictures of E-VQA, InfoSeek and OKVQA: {shrunk}" in one
+    both = said(image_packs=packs, sides={"trained": 224, "zero-shot": 336, "random": None, "untrained": 224})
+    assert "Pictures of OVEN for trained and untrained: 224 × 224 px (cover), stored as JPEG." in both
+    assert "Pictures of OVEN, E-VQA, InfoSeek and OKVQA for zero-shot: 336 × 336 px (cover)" in both
 
 
 def test_intervals_are_said_to_cover_the_queries_and_not_the_training(inputs):

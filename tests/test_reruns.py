@@ -55,7 +55,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={retrievers: {ret2: {cell: {num_queries: 2}}}}": BUILT,
     "retrieval={retrievers: {ret2: {layer_strategy: explicit, cell: {text_layers: [1], vision_layers: [3]}}}}": BUILT,
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
-    "retrieval={pack: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
+    "retrieval={tiny_clip: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {shrink_on_load: true}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
@@ -78,6 +78,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={metrics: [bleu, cider]}": SCORED,
     "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
+    "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
     "captioning={baselines: [blind]}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
@@ -275,6 +276,21 @@ def test_a_further_seed_leaves_the_training_that_is_there_alone(finished: Path):
     assert "scoring ret2-seed1 on m2kr_okvqa" in text
     for left in ("training ret2 (", "building ret2\n", "scoring ret2 on", "scoring untrained-ret2"):
         assert left not in text
+
+
+def test_a_retriever_that_takes_another_side_packs_for_itself_and_leaves_the_others_alone(finished: Path):
+    (finished / "wide").mkdir(exist_ok=True)
+    (finished / "wide/open_clip_config.json").write_text('{"model_cfg": {"vision_cfg": {"image_size": 96}}}')
+    settings = ["backbones={wide: {checkpoint: wide}}", "retrieval={retrievers: {wide-ret2: {backbone: wide}}}"]
+    text = snakemake(finished, "-n", "--config", *settings)
+    titles = re.findall(r"^Job \d+: (.+?)(?: \(.*)?$", text, re.MULTILINE)
+    sets = ("m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa", "m2kr_oven")
+    packing = sorted(title for title in titles if "packing" in title)
+    assert packing == [f"packing the images of {name} at 96 px" for name in sets]
+    others = PAGE | {"summarise_retrieval", "pack_retrieval_images"}
+    own = {"build_retriever", "train_retriever", "embed_retrieval", "search_retrieval", "score_retrieval"}
+    assert rules_to_run(text) == others | own
+    assert not [title for title in titles if re.search(r"\bret2|-ret2|tiny|random", title.replace("wide-ret2", ""))]
 
 
 def test_leaving_a_data_set_out_leaves_the_data_of_the_others_alone(finished: Path):

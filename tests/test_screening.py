@@ -79,11 +79,6 @@ def test_every_missing_picture_is_counted_by_split_side_and_reason(world: Path, 
     assert (report["policy"], report["max_share"]) == ("mask", 1.0)
 
 
-def test_the_counts_say_how_the_pictures_were_made(world: Path, tmp_path: Path):
-    resize = {"mode": "squash", "width": 4, "height": 4, "shrink_on_load": False}
-    assert screened(world, tmp_path / "out", "mask")["pack"] == {"encoding": "raw", "resize": resize}
-
-
 def test_mask_keeps_every_row_and_takes_the_picture_off_passages(world: Path, tmp_path: Path):
     screened(world, tmp_path / "out", "mask")
     for split in QUERIES:

@@ -30,8 +30,8 @@ MODEL = Path("results/demo/models/ret2")
 LOG = Path("results/demo/logs/train_retriever/ret2.log")
 ROWS = dict.fromkeys(("m2kr_evqa", "m2kr_infoseek", "m2kr_okvqa"), 40) | {"m2kr_oven": 60}  # training queries
 SETTINGS = (
-    "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, pack: {side_px: 32}, "
-    "tiny_clip: {steps: 2, batch_size: 8}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
+    "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, "
+    "tiny_clip: {steps: 2, batch_size: 8, side_px: 32}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
     "training: {epochs: 3, per_device_batch_size: 4, save_steps: 4, load_best: false}}"
 )
 SNAKEMAKE = ["-m", "snakemake", "--cores", "1", "--config", SETTINGS]

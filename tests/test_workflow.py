@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import quick_start
+from retcap.pictures.images import ImagePack
 from tiny_backbones import save_open_clip
 from workflow_copy import copy_workflow
 
@@ -157,7 +159,11 @@ def test_configuration_errors_are_all_printed_before_anything_runs(checkout: Pat
 
 @pytest.mark.slow
 def test_shards_dropped_queries_and_indexes_run_through_the_rules(checkout: Path):
-    """One data set with two embedding shards and policy `drop`, up to the scores of a baseline."""
+    """One data set with two embedding shards and policy `drop`, up to the scores of a baseline.
+
+    Beside it a backbone that takes pictures of another side, up to its vectors.
+    """
+    save_open_clip(checkout / "wide", "vit")
     settings = (
         "retrieval={datasets: {m2kr_evqa: null, m2kr_infoseek: null, m2kr_okvqa: null}, tiny_clip: {steps: 2}, "
         "embedding: {shards: 2}, missing_images: {policy: drop}, bootstrap_draws: 100}"
@@ -165,8 +171,15 @@ def test_shards_dropped_queries_and_indexes_run_through_the_rules(checkout: Path
     top = checkout / "results/demo/retrieval"
     target = "results/demo/retrieval/scores/zero_shot-tiny/m2kr_oven.json"
     measured = "results/demo/retrieval/indexes/zero_shot-tiny/m2kr_oven.json"
-    done = snakemake(checkout, "--cores", "2", "--config", "studies=[retrieval]", settings, "--", target, measured)
+    wide = "results/demo/retrieval/vectors/zero_shot-wide/m2kr_oven/passages/shard-1.npy"
+    given = ["studies=[retrieval]", "backbones={wide: {checkpoint: wide}}", settings]
+    done = snakemake(checkout, "--cores", "2", "--config", *given, "--", target, measured, wide)
     assert done.returncode == 0, done.stdout + done.stderr
+    packs = {side: ImagePack(top / f"pack/{side}px/m2kr_oven") for side in (64, 32)}
+    assert packs[64].keys() == packs[32].keys()
+    for side, pack in packs.items():
+        assert {pack[key].shape for key in pack.keys()} == {(side, side, 3)}  # noqa: SIM118  not a dict
+    assert np.load(checkout / wide).shape[1] == 10
     counts = json.loads((top / "images/m2kr_oven.json").read_text())["splits"]["test"]
     assert counts["query"]["dropped"] == counts["query"]["missing"] == 2
     scored = json.loads((checkout / target).read_text())

@@ -343,6 +343,34 @@ rule score_captions:
         "../scripts/score_captions.py"
 
 
+rule validate_metrics:
+    input:
+        judgements=config["captioning"]["judgements"] or [],
+        spice=captioning.spice_parser(),
+    output:
+        agreement="<results>/captioning/metric_agreement.json",
+    log:
+        "<logs>/validate_metrics.log",
+    benchmark:
+        "<benchmarks>/validate_metrics.tsv"
+    retries: ALONE
+    conda:
+        "../../envs/metrics.yaml"
+    threads: 1
+    resources:
+        attempt=attempt,
+        mem_mb=memory(4000 + captioning.spice_heap_mb()),
+        runtime=120,
+    params:
+        again=again("validate_metrics"),
+        metrics=lookup("captioning/metrics", within=config),
+        code=plan.code("validate_metrics", metrics=config["captioning"]["metrics"]),
+    message:
+        "comparing the metrics with people's ratings in {input.judgements}"
+    script:
+        "../scripts/validate_metrics.py"
+
+
 rule summarise_captioning:
     input:
         metrics=collect("<results>/captioning/{system}_metrics.json", system=captioning.systems),

@@ -9,6 +9,7 @@ wildcard_constraints:
     retriever="|".join(map(re.escape, retrieval.trainings)) or "none",
     encoder="|".join(map(re.escape, retrieval.systems)),
     shard="[0-9]+",
+    side_px="[0-9]+",
     file="jsonl/.+[.]jsonl",
 
 
@@ -142,24 +143,25 @@ rule pack_retrieval_images:
         # ancient: the set has to be fit for it before hours go into packing, but a new check packs nothing again
         checks=ancient("<results>/retrieval/checks/{dataset}.json"),
     output:
-        pack=directory("<results>/retrieval/pack/{dataset}"),
+        pack=directory("<results>/retrieval/pack/{side_px}px/{dataset}"),
     log:
-        "<logs>/pack_retrieval_images/{dataset}.log",
+        "<logs>/pack_retrieval_images/{side_px}px/{dataset}.log",
     benchmark:
-        "<benchmarks>/pack_retrieval_images/{dataset}.tsv"
+        "<benchmarks>/pack_retrieval_images/{side_px}px/{dataset}.tsv"
     conda:
         "../../envs/data.yaml"
     threads: 8
     resources:
         mem_mb=memory(plan.sized(8000, 2000)),
         runtime=plan.sized(1440, 15),
-        disk_mb=plan.sized({"jpeg": 60000}.get(config["retrieval"]["pack"]["encoding"], 400000), 2000),
+        disk_mb=lambda wildcards: retrieval.pack_mb(int(wildcards.side_px)),
     params:
         settings=lambda wildcards: retrieval.settings(wildcards.dataset, "roots"),
         pack=lookup("retrieval/pack", within=config),
+        side_px=lambda wildcards: int(wildcards.side_px),
         code=plan.code("pack_retrieval_images"),
     message:
-        "packing the images of {wildcards.dataset}"
+        "packing the images of {wildcards.dataset} at {wildcards.side_px} px"
     script:
         "../scripts/pack_retrieval_images.py"
 
@@ -167,7 +169,7 @@ rule pack_retrieval_images:
 rule audit_retrieval:
     input:
         data="<results>/retrieval/normalised/{dataset}",
-        pack="<results>/retrieval/pack/{dataset}",
+        pack=lambda wildcards: retrieval.main_pack(wildcards.dataset),
     output:
         audit="<results>/retrieval/audit/{dataset}.json",
     log:
@@ -192,7 +194,7 @@ rule audit_retrieval:
 rule screen_retrieval:
     input:
         data="<results>/retrieval/normalised/{dataset}",
-        pack="<results>/retrieval/pack/{dataset}",
+        pack=lambda wildcards: retrieval.main_pack(wildcards.dataset),
     output:
         data=directory("<results>/retrieval/data/{dataset}"),
         counts="<results>/retrieval/images/{dataset}.json",
@@ -233,7 +235,6 @@ rule pretrain_tiny_clip:
         runtime=30,
     params:
         training=lookup("retrieval/tiny_clip", within=config),
-        side_px=lookup("retrieval/pack/side_px", within=config),
         seed=lookup("seed", within=config),
         code=plan.code("pretrain_tiny_clip", backbones=["clip_open_clip"]),
     message:
@@ -278,7 +279,7 @@ rule train_retriever:
     input:
         model="<results>/models/untrained-{retriever}",
         data=collect("<results>/retrieval/data/{dataset}", dataset=retrieval.datasets),
-        packs=collect("<results>/retrieval/pack/{dataset}", dataset=retrieval.datasets),
+        packs=lambda wildcards: [retrieval.system_pack(wildcards.retriever, name) for name in retrieval.datasets],
         # ancient: an audit has to pass before a model is trained, but a new one is no reason to train again
         audits=ancient(collect("<results>/retrieval/audit/{dataset}.json", dataset=retrieval.datasets)),
     output:
@@ -316,7 +317,7 @@ rule embed_retrieval:
         model=lambda wildcards: retrieval.system_folder(wildcards.encoder),
         weights=lambda wildcards: retrieval.system_weights(wildcards.encoder),
         data="<results>/retrieval/data/{dataset}",
-        pack="<results>/retrieval/pack/{dataset}",
+        pack=lambda wildcards: retrieval.system_pack(wildcards.encoder, wildcards.dataset),
     output:
         queries="<results>/retrieval/vectors/{encoder}/{dataset}/queries/shard-{shard}.npy",
         query_ids="<results>/retrieval/vectors/{encoder}/{dataset}/queries/shard-{shard}.ids.parquet",

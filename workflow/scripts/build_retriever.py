@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from retcap import plugins
+from retcap.clip import side
 from retcap.jobs import job
 from retcap.retriever import config
 from retcap.retriever.model import RetrieverModel
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     chosen, params = snakemake.params.backbone, snakemake.params
     source = snakemake.input.get("backbone") or chosen["checkpoint"]
-    towers = plugins.load("backbones", chosen["plugin"]).load(source, revision=chosen["revision"])
+    towers = side.load(chosen, source)
     whole = {f"backbone_{part}": count for part, count in towers.parameter_counts().items()}  # `build` cuts them
     frozen = {f"{tower}_frozen": True for tower in params.freeze}
     try:

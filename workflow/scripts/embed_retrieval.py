@@ -15,10 +15,10 @@ with job.start(snakemake) as run:
     backbone = params.backbone or {}
     source = snakemake.input.get("model") or backbone.get("checkpoint")
     model = systems.load(params.encoder, source, backbone, run.device)
-    dataset = snakemake.wildcards.dataset
+    dataset, pack = snakemake.wildcards.dataset, snakemake.input.get("pack")
     for side, name in (("query", "queries"), ("passage", "passages")):
         out, ids = getattr(run.out, name), getattr(run.out, f"{side}_ids")
-        place = systems.Place(side, test / f"{name}.parquet", Path(snakemake.input.pack), out, ids)
+        place = systems.Place(side, test / f"{name}.parquet", Path(pack) if pack else None, out, ids)
         systems.embed(
             model,
             place,

@@ -1,4 +1,4 @@
-"""Decode and resize every distinct image of one data set, once."""
+"""Decode and resize every distinct image of one data set, once, to one side."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    pack, roots = snakemake.params.pack, snakemake.params.settings["roots"]
+    pack, side_px = snakemake.params.pack, snakemake.params.side_px
+    roots = snakemake.params.settings["roots"]
     images.build(
         run.out.pack,
         picture_files(Path(snakemake.input.data), roots),
-        Resize(pack["resize"], pack["side_px"], pack["side_px"], pack["shrink_on_load"]),
+        Resize(pack["resize"], side_px, side_px, pack["shrink_on_load"]),
         encoding=pack["encoding"],
         workers=snakemake.threads,
         check=inside(roots),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     world = Path(snakemake.input.world)
     show = meter("pre-training the tiny CLIP", "step")
-    pictures, captions = pairs.read(world / "pairs.csv", snakemake.params.side_px)
+    settings = dict(snakemake.params.training)
+    pictures, captions = pairs.read(world / "pairs.csv", settings.pop("side_px"))
     history = pretrain_tiny_clip(
         run.out.model,
         pictures,
@@ -24,6 +25,6 @@ with job.start(snakemake) as run:
         seed=snakemake.params.seed,
         threads=snakemake.threads,
         progress=lambda step, steps, loss: show(step, steps),
-        **snakemake.params.training,
+        **settings,
     )
     run.out.history.write_text(json.dumps(history), encoding="utf-8")

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap.clip.side import declared
 from retcap.jobs import hub
 from retcap.records import BackboneCard
 
@@ -30,6 +31,11 @@ CARD = BackboneCard(
     licence="of the checkpoint: TinyCLIP is MIT, and so is OpenAI's code",
     notes="The activation is that of config.json; end-token pooling is the library's.",
 )
+
+
+def side_px(folder: Path) -> int:
+    """Side of the pictures, as the folder says. Raises ValueError where it does not."""
+    return declared(folder / "config.json", "vision_config")
 
 
 def load(source: str | Path, *, revision: str | None = None) -> "Backbone":

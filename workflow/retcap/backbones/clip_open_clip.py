@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retcap.clip.side import declared
 from retcap.jobs import hub
 from retcap.records import BackboneCard
 
@@ -23,6 +24,11 @@ CARD = BackboneCard(
     notes="timm image towers and Hugging Face text towers give no hidden states here and are refused.",
 )
 HUB_FILES = ("*.json", "*.txt", "*.model", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+
+
+def side_px(folder: Path) -> int:
+    """Side of the pictures, as the folder says. Raises ValueError where it does not."""
+    return declared(folder / "open_clip_config.json", "model_cfg", "vision_cfg")
 
 
 def load(source: str | Path, *, revision: str | None = None) -> "Backbone":

@@ -99,6 +99,10 @@ class CaptioningPlan:
         """Memory of the parser of SPICE, where it runs."""
         return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
 
+    def agreement(self) -> str | list[str]:
+        """How far the metrics agree with people; nothing where no judgements are named."""
+        return f"{self.folder}/metric_agreement.json" if self.own["judgements"] else []
+
     def reported(self) -> dict[str, Any]:
         """What the report is made of, by name; nothing where the study does not run."""
         if not self.plan.runs("captioning"):
@@ -111,11 +115,12 @@ class CaptioningPlan:
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",
             "quarantine": f"{folder}/quarantine.jsonl",
+            "agreement": self.agreement(),
             "captions": [f"{folder}/cleaned/{system}.parquet" for system in self.systems],
             "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
         }
 
-    def checked(self) -> dict[str, list[str]]:
+    def checked(self) -> dict[str, str | list[str]]:
         """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
         if not self.plan.runs("captioning"):
             return {}
@@ -123,6 +128,7 @@ class CaptioningPlan:
             "summaries": [f"{self.folder}/all_models_summary.json"],
             "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
             "metrics": [f"{self.folder}/{system}_metrics.json" for system in self.systems],
+            "agreement": self.agreement(),
         }
 
     def _is_generated(self, csv: str) -> bool:

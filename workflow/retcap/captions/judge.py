@@ -40,7 +40,7 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
-    with Context(idf, _parser(getattr(found, "spice", None), failed)) as context:
+    with Context(idf, parser(getattr(found, "spice", None), failed)) as context:
         scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
@@ -48,7 +48,7 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     return Judged(about | result, item_tables.item_table(scores), again)
 
 
-def _parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
+def parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
     """What SPICE parses with, or why it cannot."""
     if not path:
         return corenlp.CoreNLP()

@@ -79,7 +79,7 @@ def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *,
     scores = Scores(pairs)
     for name, module in modules.items():
         started = time.perf_counter()
-        found = _compute(name, module, pairs.cleaned, pairs.references, context)
+        found = compute(name, module, pairs.cleaned, pairs.references, context)
         signed = {
             key: replace(result, signature=f"{result.signature}|clean:{pairs.cleaner}") for key, result in found.items()
         }
@@ -87,7 +87,7 @@ def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *,
         scores.plugin_of.update(dict.fromkeys(found, name))
         if raw and getattr(module, "SCORE_RAW", True):
             same = pairs.raw == pairs.cleaned
-            scores.raw_results.update(found if same else _compute(name, module, pairs.raw, pairs.references, context))
+            scores.raw_results.update(found if same else compute(name, module, pairs.raw, pairs.references, context))
         scores.seconds[name] = round(time.perf_counter() - started, 3)
         log.info("%s on %d captions: %.2f s", name, len(pairs.item_ids), scores.seconds[name])
     return scores
@@ -161,7 +161,10 @@ def not_scored(pairs: int, reason: str) -> dict:
     }
 
 
-def _compute(name: str, module, candidates: list[str], references: list[list[str]], context: Context) -> dict:
+def compute(
+    name: str, module: ModuleType, candidates: list[str], references: list[list[str]], context: Context
+) -> dict[str, Result]:
+    """The results of one metric by key; all null with the reason where it could not be computed."""
     if not candidates:
         reason = "There is no pair with a reference."
         return {key: Result(None, 0, name, reason=reason, excused=True) for key in module.KEYS}

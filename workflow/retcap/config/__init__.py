@@ -11,10 +11,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from retcap import plugins
-from retcap.config import checkpoints, checks, errors, inputs, shared
+from retcap.config import checkpoints, checks, errors, inputs, shared, sides
 from retcap.config.backbones import BackboneChoice
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
@@ -54,8 +54,8 @@ class Config(Section):
 
     @field_validator("backbones", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
 
 
 def resolve(
@@ -82,7 +82,7 @@ def resolve(
         raise ConfigError(faults + explain(problems, files, overrides or {}))
     for warning in explain(inputs.warnings(config), files, overrides or {}):
         log.warning("%s", warning)
-    return config.model_dump(mode="python")
+    return sides.filled(config).model_dump(mode="python")
 
 
 def _well_formed(raw: dict[str, Any]) -> tuple[Config | None, list[Problem], list[Place]]:

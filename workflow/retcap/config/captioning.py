@@ -126,6 +126,12 @@ class Captioning(Section):
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )
     spice: Spice = key(Spice(), "the parser of SPICE")
+    judgements: DataPath | None = key(
+        None,
+        "ratings of captions by people, in the format of Flickr8k-Expert: how far each metric agrees with them stands "
+        "in the report; null: no such table",
+        "path",
+    )
     bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
 
     def checkpoint_of(self, captioner: str) -> str:

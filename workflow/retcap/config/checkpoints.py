@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from retcap import spelling
+from retcap.config import sides
 from retcap.config.checks import STUDIES
 from retcap.config.errors import Place, Problem
 
@@ -32,6 +33,8 @@ def findings(config: "Config") -> Iterator[Problem]:
     for one in _named(config):
         if (text := _wrong(one)) is not None:
             yield Problem(one.place, text, (STUDIES,))
+        elif one.place[0] == "backbones":
+            yield from sides.findings(config, str(one.place[1]))
     if "retrieval" in config.studies:
         for name, own in config.backbones.items():
             if own.checkpoint == "tiny" and own.plugin != "clip_open_clip":

@@ -16,7 +16,9 @@ from retcap.config.wording import shown
 Place = tuple[str | int, ...]
 COMMAND_LINE = "command line (--config)"
 MOVED: dict[Place, str] = {
-    ("retrieval", "backbones"): "`backbones` at the top level, beside `retrieval`: studies share them"
+    ("retrieval", "backbones"): "`backbones` at the top level, beside `retrieval`: studies share them",
+    ("retrieval", "pack", "side_px"): "`side_px` of the entries of `backbones` whose checkpoint is no folder, and of "
+    "`retrieval.tiny_clip` for the demo's own: every backbone gets pictures of its own side",
 }
 
 

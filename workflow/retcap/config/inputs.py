@@ -90,7 +90,7 @@ def base(config: "Config", files: Sequence[str | Path]) -> Iterator[Problem]:
 
 def _files(config: "Config") -> Iterator[tuple[Place, str]]:
     if "captioning" in config.studies:
-        for name in ("csv", "train_csv"):
+        for name in ("csv", "train_csv", "judgements"):
             if (path := getattr(config.captioning, name)) is not None:
                 yield ("captioning", name), path
     if "retrieval" in config.studies:

@@ -222,8 +222,13 @@ def _kinds(annotation: Any) -> set[Any]:
     return set().union(*(_kinds(argument) for argument in inner))
 
 
-def without_nulls(entries: Any) -> Any:
-    """Entries by the user's own names. An overlay cannot delete one of the defaults; it sets it to null instead."""
+def without_nulls(section: type[BaseModel], entries: Any, info: ValidationInfo) -> Any:
+    """Entries by the user's own names. An overlay cannot delete one of the defaults; it sets it to null instead.
+
+    Those of the defaults come first: Snakemake puts what an overlay adds before them, and the first one stands for all.
+    """
     if not isinstance(entries, dict):
         return entries
-    return {name: entry for name, entry in entries.items() if entry not in (None, "null")}
+    defaults = section.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+    names = [*(name for name in defaults if name in entries), *(name for name in entries if name not in defaults)]
+    return {name: entries[name] for name in names if entries[name] not in (None, "null")}

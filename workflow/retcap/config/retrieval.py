@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from retcap.config.limits import (
     ACCUMULATION,
@@ -12,6 +12,7 @@ from retcap.config.limits import (
     DRAWS,
     EPOCHS,
     MEMORY,
+    PIXELS,
     RATE,
     SEEDS,
     SHARDS,
@@ -51,6 +52,7 @@ class TinyClip(Section):
     steps: Positive = key(300, "optimiser steps", "steps", most=STEPS)
     batch_size: Positive = key(128, "image-text pairs per step", "pairs", most=BATCH, least=2)
     learning_rate: PositiveNumber = key(1.5e-3, "peak learning rate of AdamW", most=RATE)
+    side_px: Positive = key(64, "side of the square pictures it takes", "px", most=PIXELS, least=32)
 
 
 class RetrievalTraining(Section):
@@ -132,7 +134,7 @@ class Retrieval(Section):
         ["random", "zero_shot", "untrained"], "rows beside the trained retrievers"
     )
     tiny_clip: TinyClip = key(TinyClip(), "the demo's backbone")
-    pack: Pack = key(Pack(), "image pack")
+    pack: Pack = key(Pack(), "image packs, one for each data set and side")
     max_rejected: MaxRejected = key(
         MaxRejected(), "rejected lines that stop the run; those of the generated world are planted and do not count"
     )
@@ -155,8 +157,8 @@ class Retrieval(Section):
 
     @field_validator("datasets", "retrievers", mode="before")
     @classmethod
-    def _null_leaves_out(cls, entries: Any) -> Any:
-        return without_nulls(entries)
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
 
     @field_validator("dialects")
     @classmethod

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from retcap import plugins
-from retcap.config.limits import PIXELS, ROWS, SEEDS, WEIGHT
+from retcap.config.limits import ROWS, SEEDS, WEIGHT
 from retcap.config.parts import (
     DataPath,
     Fraction,
@@ -71,13 +71,12 @@ def world_sets() -> dict[str, RetrievalSet]:
 
 
 class Pack(Section):
-    """Images are decoded and resized once."""
+    """Images are decoded and resized once for every side that a backbone takes."""
 
-    side_px: Positive = key(64, "side of the stored square; the backbone's input size", "px", most=PIXELS, least=32)
     resize: Literal["cover", "squash"] = key("squash", "`cover`: shortest side, centre crop; `squash`: exact size")
     encoding: Literal["raw", "jpeg", "png"] = key("raw", "how the pack stores pixels")
     shrink_on_load: bool = key(
-        False, "decode large JPEGs at a fraction of their size, at least twice side_px: faster, pixels differ a little"
+        False, "decode large JPEGs at a fraction of their size, at least twice the side: faster, pixels differ a little"
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from retcap import plugins
 from retcap.captioning import policies
 from retcap.captions.item_tables import HELD_OUT
-from retcap.report import caption_differences, differences, examples, pictures, plots, scores, wording
+from retcap.report import agreement, caption_differences, differences, examples, pictures, plots, scores, wording
 from retcap.report.facts import facts
 from retcap.report.inputs import CaptioningInputs, column, read_json, read_jsonl, read_rows, read_table
 from retcap.report.rejected import by_reason
@@ -43,6 +43,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "human": caption_differences.human_table(systems, found),
         "tests": caption_differences.model_tests(systems, found),
         "output": output_table(systems, captions, inputs.max_new_tokens),
+        "agreement": agreement.table(inputs.agreement, inputs.agreement_failed),
         "cap": inputs.max_new_tokens,
         "cleaning": scores.cleaning_table(systems),
         "setup": setup_table(systems, captions),

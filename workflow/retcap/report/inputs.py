@@ -30,6 +30,8 @@ class CaptioningInputs:
     image_pack: Path | None = None  # folder of the image pack
     coverage: Path | None = None  # JSON: what of the data set was found on disk
     quarantine: Path | None = None  # quarantine.jsonl
+    agreement: Path | None = None  # JSON of `retcap.captions.agreement`: the metrics beside people's ratings
+    agreement_failed: str | None = None  # why there is none although it was asked for
     max_new_tokens: int | None = None  # token cap of the run, to count the captions that ran into it
     examples: int = 9  # panoramas shown, shared out over good, middle, bad and disagreement
     generated: bool = False  # the pipeline draws the panoramas and writes the captions itself
@@ -58,7 +60,8 @@ class RetrievalInputs:
     queries: Mapping[str, Path] = field(default_factory=dict)  # data set -> queries.parquet
     passages: Mapping[str, Path] = field(default_factory=dict)  # data set -> passages.parquet
     hits: Mapping[str, Path] = field(default_factory=dict)  # data set -> hits.parquet of the system shown in examples
-    image_packs: Mapping[str, Path] = field(default_factory=dict)  # data set -> folder of its image pack
+    image_packs: Mapping[int, Mapping[str, Path]] = field(default_factory=dict)  # side in px -> data set -> pack
+    sides: Mapping[str, int | None] = field(default_factory=dict)  # system -> side in px of the pictures it takes
     show_published: bool = False  # the literature's numbers make sense beside the real data sets only
     examples: int = 2  # example queries per data set
 

@@ -31,6 +31,7 @@ def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
     Of passages and pictures, only those shown are read. A repeated passage id is shown once.
     """
     groups = []
+    packs = next(iter(inputs.image_packs.values()), {})
     for dataset in [name for name in inputs.hits if name in inputs.queries and name in inputs.passages]:
         top = defaultdict(list)
         hits = collapsed(read_arrow(inputs.hits[dataset], HIT_COLUMNS))
@@ -43,7 +44,7 @@ def build(inputs: RetrievalInputs) -> list[dict[str, Any]]:
         shown = [hit for row in chosen for hit in [*top[row], *missed.get(row, [])]]
         passages = _by_row(inputs.passages[dataset], [hit["passage_row"] for hit in shown], ["passage_id", "text"])
         named = [row.get("image") for row in [*queries.values(), *passages.values()]]
-        picture = _pictures(inputs.image_packs.get(dataset), named)
+        picture = _pictures(packs.get(dataset), named)
         examples = [_example(queries[row], top[row], missed.get(row, []), passages, picture) for row in chosen]
         groups.append({"dataset": dataset, "examples": examples})
     return groups

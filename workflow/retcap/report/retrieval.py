@@ -60,7 +60,7 @@ def section(inputs: RetrievalInputs, experiment: str = "") -> dict[str, Any]:
         "set_aside": splits.set_aside(inputs.splits),
         "set_aside_given": bool(inputs.splits),
         "images": [row for name, path in inputs.images.items() for row in splits.missing_images(name, read_json(path))],
-        "packs": splits.packs({name: read_json(path) for name, path in inputs.images.items()}, titles),
+        "packs": splits.packs(inputs.image_packs, inputs.sides, titles),
         "indexes": checks.index_rows(
             {name: read_json(path) for name, path in inputs.indexes.items()}, inputs.indexes_failed
         ),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retcap.pictures.images import settings_of
 from retcap.report import wording
 from retcap.report.facts import facts
 from retcap.report.inputs import read_json, read_jsonl
@@ -74,13 +75,26 @@ def missing_images(dataset: str, report: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-def packs(reports: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, str]]:
-    """How the pictures were brought to size, in words, and the data sets that it holds for."""
-    found: dict[str, list[str]] = {}
-    for name, report in reports.items():
-        if pack := report.get("pack"):
-            found.setdefault(pack_in_words(pack), []).append(titles.get(name, name))
-    return [{"sets": wording.listing(sets), "words": words} for words, sets in found.items()]
+def packs(
+    folders: Mapping[int, Mapping[str, Path]], sides: Mapping[str, int | None], titles: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """How the pictures were brought to size, in words, and the data sets that it holds for.
+
+    `folders`: packs by side in pixels and data set; `sides`: system -> side. Systems are named where sides differ.
+    """
+    found: dict[tuple[int, str], list[str]] = {}
+    for side, packed in folders.items():
+        for name, folder in packed.items():
+            found.setdefault((side, pack_in_words(settings_of(folder))), []).append(titles.get(name, name))
+    takers = {side: [system for system, own in sides.items() if own == side] for side in folders}
+    return [
+        {
+            "sets": wording.listing(sets),
+            "words": words,
+            "systems": wording.listing(takers[side]) if len(folders) > 1 else "",
+        }
+        for (side, words), sets in found.items()
+    ]
 
 
 def pack_in_words(pack: Mapping[str, Any]) -> str:

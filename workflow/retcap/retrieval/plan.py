@@ -1,5 +1,6 @@
 """What the rules of the retrieval study ask while the Snakefile is read."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +125,33 @@ class RetrievalPlan:
         """Training settings that reach the script; the others belong to the model, to the names and to the outputs."""
         return {name: value for name, value in self.own["training"].items() if name not in ELSEWHERE}
 
+    def side_px(self, system: str) -> int | None:
+        """Side of the pictures that a system takes; None for random vectors, which take none."""
+        return None if system == RANDOM else self.backbone(self._backbone_of(system))["side_px"]
+
+    def sides_px(self) -> list[int]:
+        """Every side that some system takes. The first is the main retriever's, which is also audited and screened."""
+        found = [self.side_px(name) for name in [*self.retrievers[:1], *self.systems]]
+        return list(dict.fromkeys(side for side in found if side is not None))
+
+    def pack(self, dataset: str, side_px: int) -> str:
+        """Folder of the pictures of a data set in squares of this side."""
+        return f"{self.folder}/pack/{side_px}px/{dataset}"
+
+    def system_pack(self, system: str, dataset: str) -> str | list[str]:
+        """Folder of the pictures of a data set as a system takes them; nothing for random vectors."""
+        side = self.side_px(system)
+        return [] if side is None else self.pack(dataset, side)
+
+    def main_pack(self, dataset: str) -> str:
+        """Folder of the pictures that stand for a data set where no system is meant."""
+        return self.pack(dataset, self.sides_px()[0])
+
+    def pack_mb(self, side_px: int) -> int:
+        """Disk space of a pack: measured at 224 px on the largest set of M2KR, and as much more as a picture has."""
+        at_224 = {"jpeg": 60000}.get(self.own["pack"]["encoding"], 400000)
+        return self.plan.sized(math.ceil(at_224 * side_px**2 / 224**2), 2000)
+
     def zero_shot(self, system: str) -> str | None:
         """Name of the backbone that a zero-shot system is; None for the others."""
         return system.removeprefix(ZERO_SHOT) if system.startswith(ZERO_SHOT) else None
@@ -160,9 +188,7 @@ class RetrievalPlan:
         """Digest of the embedding script with the backbone plugin that the system uses."""
         if system == RANDOM:
             return self.plan.code("embed_retrieval")
-        made = self.trainings.get(system.removeprefix(UNTRAINED))
-        name = self.own["retrievers"][made.retriever]["backbone"] if made else system.removeprefix(ZERO_SHOT)
-        return self.plan.code("embed_retrieval", backbones=[self.backbone(name)["plugin"]])
+        return self.plan.code("embed_retrieval", backbones=[self.backbone(self._backbone_of(system))["plugin"]])
 
     def results(self, pattern: str) -> list[str]:
         """One path per (system, data set) below the study's results, systems first."""
@@ -187,7 +213,7 @@ class RetrievalPlan:
             "audits": self._per_set("audit/{}.json"),
             "indexes": self._per_set(f"indexes/{main}/{{}}.json"),
             "images": self._per_set("images/{}.json"),
-            "packs": self._per_set("pack/{}"),
+            "packs": [self.pack(name, side) for side in self.sides_px() for name in self.datasets],
             "hits": self._per_set(f"hits/{main}/{{}}.parquet"),
         }
 
@@ -201,6 +227,11 @@ class RetrievalPlan:
             "scores": self.results("scores/{encoder}/{dataset}.json"),
             "indexes": self._per_set(f"indexes/{self.retrievers[0]}/{{}}.json"),
         }
+
+    def _backbone_of(self, system: str) -> str:
+        """Name of the backbone of any system but random vectors."""
+        made = self.trainings.get(system.removeprefix(UNTRAINED))
+        return self.own["retrievers"][made.retriever]["backbone"] if made else system.removeprefix(ZERO_SHOT)
 
     def _per_set(self, pattern: str) -> list[str]:
         return [f"{self.folder}/{pattern.format(name)}" for name in self.datasets]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from retcap import plugins
+from retcap.clip import side
 from retcap.retrieval.splits.hashing import file_sha256
 from retcap.retrieval.system_names import RANDOM, ZERO_SHOT
 
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
     side: Literal["query", "passage"]
     table: Path
-    pack: Path
+    pack: Path | None  # none for random vectors
     out: Path  # shard-<i>.npy
     ids: Path  # shard-<i>.ids.parquet
 
@@ -35,15 +35,14 @@ def checkpoint(folder: str | None, named: str | None) -> str | None:
 
 
 def load(system: str, source: str | None, backbone: dict[str, Any], device: str) -> Any:
-    """The encoder of a system; None for the random one. `source`: folder or hub id; `backbone`: plugin and revision."""
+    """The encoder of a system; None for the random one. `source`: folder or hub id; `backbone`: its settings."""
     if system == RANDOM:
         return None
     assert source is not None
     if system.startswith(ZERO_SHOT):
         from retcap.features.zero_shot import ZeroShot
 
-        towers = plugins.load("backbones", backbone["plugin"]).load(source, revision=backbone["revision"])
-        return ZeroShot(towers).to(device).eval()
+        return ZeroShot(side.load(backbone, source)).to(device).eval()
     from retcap.retriever.model import RetrieverModel
 
     return RetrieverModel.from_pretrained(source).to(device).eval()
@@ -69,6 +68,7 @@ def embed(
         return zero_shot.embed_random(
             place.side, place.table, place.out, place.ids, size=RANDOM_SIZE, seed=seed, **shards
         )
+    assert place.pack is not None  # else every picture would count as missing
     return embedding.embed(
         model,
         place.side,

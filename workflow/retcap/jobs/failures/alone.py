@@ -29,6 +29,7 @@ RULES = {
     "count_caption_ngrams": Alone(),
     "find_spice_parser": Alone(),
     "score_captions": Alone("captioning.bootstrap_draws"),
+    "validate_metrics": Alone(),
     "build_retriever": Alone(folders=("model",)),
     "train_retriever": Alone("retrieval.training.per_device_batch_size", folders=("model", "best")),
     "embed_retrieval": Alone("retrieval.embedding.batch_size"),

@@ -37,6 +37,7 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInp
     """The captioning study's files. `failed`: failures by path, in place of a file."""
     from retcap.report.inputs import CaptioningInputs
 
+    lost = failed.get(found.agreement) if found.agreement else None
     return CaptioningInputs(
         summary=Path(found.summary),
         scores=named(params.systems, found.scores, failed),
@@ -46,6 +47,8 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInp
         image_pack=Path(found.pack),
         coverage=Path(found.coverage),
         quarantine=Path(found.quarantine),
+        agreement=Path(found.agreement) if found.agreement and lost is None else None,
+        agreement_failed=None if lost is None else lost.why,
         max_new_tokens=params.max_new_tokens,
         examples=params.examples,
         generated=params.generated,
@@ -73,6 +76,7 @@ def contents(section: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("caption-sight", "Sight test", section["sight"]),
         ("caption-human", "Human captions", section["human"]),
         ("caption-differences", "Which differ", section["tests"]),
+        ("caption-agreement", "Metrics and people", section["agreement"]),
         ("caption-queries", "By query", section["queries"]),
         ("caption-examples", "Examples", section["examples"]),
         ("caption-output", "Captions and cost", True),

@@ -33,12 +33,16 @@ def params(plan: Plan) -> dict[str, Any]:
         },
         "trainings": {name: list(training) for name, training in own.trainings.items()},
         "published": own.own["published"],
+        "sides": {name: own.side_px(name) for name in own.systems},
+        "packs": own.sides_px(),
     }
 
 
 def known(params: Any) -> dict[str, list[str]]:
     """Wildcard -> the values it has in this configuration."""
-    return {"encoder": list(params.encoders), "retriever": list(params.trainings), "dataset": list(params.weights)}
+    sides = [str(side) for side in params.packs]
+    names = {"encoder": params.encoders, "retriever": params.trainings, "dataset": params.weights, "side_px": sides}
+    return {wildcard: list(values) for wildcard, values in names.items()}
 
 
 def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "RetrievalInputs":
@@ -70,7 +74,8 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "RetrievalInpu
         queries={name: folder / "test" / "queries.parquet" for name, folder in data.items()},
         passages={name: folder / "test" / "passages.parquet" for name, folder in data.items()},
         hits=named(sets, found.hits, failed),
-        image_packs=named(sets, found.packs),
+        image_packs=_by_side(params.packs, sets, found.packs),
+        sides=params.sides,
         show_published=params.published,
     )
 
@@ -121,6 +126,12 @@ def explanations(retrievers: Mapping[str, Mapping[str, Any]], made: Mapping[str,
         said[f"{UNTRAINED}{name}"] = "the same before any training"
         said[f"{ZERO_SHOT}{backbone}"] = f"text and image vectors of {backbone}, summed"
     return said
+
+
+def _by_side(sides: list[int], sets: list[str], paths: Any) -> dict[int, dict[str, Path]]:
+    """Side in pixels -> data set -> pack; `paths` come side by side, all sets of one before those of the next."""
+    files = iter(paths)
+    return {side: {name: Path(next(files)) for name in sets} for side in sides}
 
 
 def _own_failures(names: list[str], paths: Any, failed: Mapping[str, Any]) -> dict[str, str]:

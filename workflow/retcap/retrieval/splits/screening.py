@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 
 from retcap.files import jsonl
-from retcap.pictures.images import settings_of
 from retcap.retrieval.m2kr.tables import PASSAGES, TableWriter, batches
 from retcap.retrieval.splits.hashing import hashes
 from retcap.retrieval.splits.holdout import copy_part, gold_slices
@@ -88,8 +87,8 @@ def screen(
 ) -> dict[str, Any]:
     """Write the splits of `source` as the policy wants them, with `gold_seen.parquet`, and return the counts.
 
-        {"dataset", "policy", "max_share", "pack": how its pictures were made, "splits": {split: {role: {"rows",
-         "with_image", "missing", "share", "reasons": {reason: rows}, "dropped", "kept", "left_empty"}}}}
+        {"dataset", "policy", "max_share", "splits": {split: {role: {"rows", "with_image", "missing", "share",
+         "reasons": {reason: rows}, "dropped", "kept", "left_empty"}}}}
 
     `entity` tells by its id what a passage is about, for the slice of entities that training has seen. `share` is
     `missing` / `with_image`; `left_empty` counts passages whose picture was all they had. Raises MissingImages, before
@@ -98,7 +97,6 @@ def screen(
     verdicts = Verdicts.of(pack)
     missing, splits = count_splits(source, verdicts, policy)
     report = {"dataset": dataset, "policy": policy, "max_share": max_share, "splits": splits}
-    report["pack"] = settings_of(pack)
     check(report, pack)
     for split, role, found in above(splits, WARN_SHARE):
         log.warning("%s %s, %s: the picture is missing or broken in %s", dataset, split, role, in_words(found))
