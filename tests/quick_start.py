@@ -119,7 +119,7 @@ def _start(path: str, process: str, preloaded: str, started_with: dict[str, str]
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800  # compiles the libraries where nobody has yet, on a busy machine
     while not os.path.exists(path):
         assert server.poll() is None, "the server of quick_start did not start"
         assert time.monotonic() < deadline, "the server of quick_start did not start in time"
