@@ -209,7 +209,7 @@ def test_letterbox_and_squash_on_pixels(panorama):
 def test_unknown_policy_and_prompt_set_are_named(name, folders):
     with pytest.raises(ValueError, match=f"{name} has no image policy 'crop'. It has: native, letterbox, squash"):
         tiny_captioners.load(name, folders[name], policy="crop")
-    with pytest.raises(ValueError, match=r"No prompt set is named 'long'\. Known: bare, instruct"):
+    with pytest.raises(ValueError, match=r"must be one of bare, instruct, or a text with .*Got 'long' instead"):
         prompts.request("people", "long")
 
 

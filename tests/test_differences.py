@@ -103,10 +103,11 @@ def test_the_summary_writes_them_beside_a_system_that_failed(tmp_path: Path):
             tables[name].to_parquet(places[1])
         for kind, place in zip(paths, places, strict=True):
             paths[kind].append(str(place))
+    (tmp_path / "coverage.json").write_text(json.dumps({"first_look": {"first_pairs": 3, "of": 9}}))
     run_script(
         tmp_path,
         "summarise_captioning",
-        inputs=paths,
+        inputs=paths | {"coverage": str(tmp_path / "coverage.json")},
         outputs={"summary": "summary.json", "differences": "differences.json"},
         params={
             "models": ["low", "high"],
@@ -117,9 +118,9 @@ def test_the_summary_writes_them_beside_a_system_that_failed(tmp_path: Path):
             "seed": 0,
         },
     )
-    assert json.loads((tmp_path / "summary.json").read_text())["failures"] == {
-        "low": "OSError: disk full (score_captions low)"
-    }
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["failures"] == {"low": "OSError: disk full (score_captions low)"}
+    assert summary["first_look"] == {"first_pairs": 3, "of": 9}
     found = msgspec.json.decode((tmp_path / "differences.json").read_bytes(), type=list[Difference])
     assert {(one.first, one.second) for one in found} == {("high", "blind"), ("high", "human"), ("blind", "human")}
     whole = captioning()

@@ -219,6 +219,13 @@ def test_the_pairs_of_a_csv_of_ones_own_are_known_in_advance(tmp_path: Path):
     assert own.pictures("csv") == before[1]
 
 
+def test_one_job_captions_with_a_model_or_several_share_it():
+    assert (captioning().part, list(captioning().shards)) == ("{captioner}", [])
+    shared = captioning(shards=3)
+    assert (shared.part, list(shared.shards)) == ("{captioner}/{shard}", [0, 1, 2])
+    assert shared.part_in_words == "{wildcards.captioner}, shard {wildcards.shard}"
+
+
 def test_captions_are_compared_with_people_only_where_that_baseline_runs():
     assert captioning().human_captions() == "results/demo/captioning/captions/human.parquet"
     assert captioning(baselines=["blind"]).human_captions() == []

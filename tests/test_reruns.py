@@ -84,6 +84,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_new_tokens: 32}": MODELS,
     "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
+    "captioning={shards: 2}": MODELS | {"merge_captions"},
     "captioning={options: {llava-1.5-7b: {batch_size: 3}}}": MODELS,
     "captioning={prompt: instruct}": TINY,
     "captioning={image_policy: letterbox}": TINY,
@@ -100,6 +101,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
+    "captioning={limit: 9}": PAIRS,
+    "captioning={prompt: 'What of the {query}?'}": TINY,
+    "captioning={predictions: {mine: {file: Snakefile}}}": CLEANED | {"caption_elsewhere"},
 }
 
 EDITS = {  # (file, old text, new text) -> the rules that must run

@@ -18,7 +18,7 @@ with job.start(snakemake) as run:
         requests=Path(snakemake.input.requests),
         pack=Path(snakemake.input.pack),
         model=Path(model) if model else None,
-        kept=scratch.lasting(snakemake),
+        kept=scratch.lasting(snakemake, without=["shard"]),
         **{name: value for name, value in snakemake.params.items() if name not in ("again", "asked")},
     )
     captions, result = caption_study(study, run.device)

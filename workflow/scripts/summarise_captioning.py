@@ -1,5 +1,6 @@
 """Sum up the captioning study over all models and baselines: true counts, and which differences hold."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ with job.start(snakemake, accept_failed=True) as run:
     paths, scores = (dict(zip(systems, files, strict=True)) for files in (found.metrics, found.scores))
     failed = {name: run.failed[path].why for name, path in paths.items() if path in run.failed}
     good = {name: Path(path) for name, path in paths.items() if name not in failed}
-    result = summary.summarise(good, params.models, params.baselines, failed, params.split)
+    first_look = json.loads(Path(found.coverage).read_text(encoding="utf-8")).get("first_look")
+    result = summary.summarise(good, params.models, params.baselines, failed, params.split, first_look)
     summary.write(result, run.out.summary)
     tables = read_tables(result, scores)
     gains = differences(result, tables, params.dataset, draws=params.draws, seed=params.seed)

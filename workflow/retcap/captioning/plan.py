@@ -10,7 +10,14 @@ from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
 SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
-SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
+SHAPING = (
+    "limit",
+    "require_images",
+    "max_width_px",
+    "max_height_px",
+    "download_to",
+    "pack_encoding",
+)  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
 
 
@@ -32,13 +39,34 @@ class CaptioningPlan:
 
     @property
     def systems(self) -> list[str]:
-        """Names of all systems that are scored: models, then baselines."""
-        return self.own["models"] + self.own["baselines"]
+        """Names of all systems that are scored: models and captions made elsewhere, then baselines."""
+        return self.ranked + self.own["baselines"]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Names of the systems that are compared with one another: models, then captions made elsewhere."""
+        return self.own["models"] + list(self.own["predictions"])
 
     @property
     def generated(self) -> bool:
-        """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+        """Whether captions to be scored are the pipeline's own, those of the baseline `human` too."""
         return self._is_generated("csv")
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the jobs that share one model's captions; none where one job writes them all."""
+        count = self.own["shards"]
+        return range(count if count > 1 else 0)
+
+    @property
+    def part(self) -> str:
+        """What one captioning job is about, as wildcards: a model, or a shard of it."""
+        return "{captioner}/{shard}" if self.shards else "{captioner}"
+
+    @property
+    def part_in_words(self) -> str:
+        """The same in the message of a job."""
+        return "{wildcards.captioner}" + (", shard {wildcards.shard}" if self.shards else "")
 
     def option(self, captioner: str, name: str) -> Any:
         """One setting of a captioner, its own or else the study's."""
@@ -72,14 +100,14 @@ class CaptioningPlan:
             return GENERATED
         own = self.own
         settings = {name: own[name] for name in SHAPING} | {"code": self.reading_code()}
-        return asked.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+        return asked.asked(csvs(own["csv"]), own["dataset"], own["columns"], own["images_root"], settings)
 
     def pictures(self, csv: str) -> str:
         """Which pictures of the CSV of a key are there, so that new ones count."""
         own = self.own
         if self._is_generated(csv):
             return GENERATED
-        return asked.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+        return asked.pictures(csvs(own[csv]), own["dataset"], own["columns"], own["images_root"])
 
     def reading_code(self) -> str:
         """Digest of all that reads a caption CSV and its pictures."""
@@ -132,4 +160,9 @@ class CaptioningPlan:
         }
 
     def _is_generated(self, csv: str) -> bool:
-        return bool(self.own[csv]) and self.own[csv].startswith(f"{self.plan.shared['panorama_world']}/")
+        return any(path.startswith(f"{self.plan.shared['panorama_world']}/") for path in csvs(self.own[csv]))
+
+
+def csvs(given: str | list[str] | None) -> list[str]:
+    """One path, several or none, as the configuration gives them, as a list."""
+    return [given] if isinstance(given, str) else list(given or [])

@@ -31,11 +31,14 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     if lost := [failed[path] for path in (found.outcome, found.captions) if path in failed]:
         return _not_scored(system, len(pairs), lost[0].why)
     about, captions = outcome.read(found.outcome), files.read_captions(found.captions)
-    if (reason := failed_pairs.problem(failed_pairs.count(pairs, captions), params.max_failed_share)) is not None:
+    elsewhere = about["kind"] == "elsewhere"
+    lost_pairs = failed_pairs.count(pairs, captions, without_picture=elsewhere)
+    if (reason := failed_pairs.problem(lost_pairs, params.max_failed_share)) is not None:
         result, table, _ = _not_scored(system, len(pairs), reason)
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
-        return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+        jobs = [] if elsewhere else outcome.jobs(system, about)
+        return Judged(result | {"counts": counts}, table, [(reason, one) for one in jobs])
     human = getattr(found, "human", None)
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
     known = failed.get(found.frequencies)

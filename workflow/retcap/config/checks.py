@@ -57,7 +57,7 @@ def captions(config: "Config") -> Iterator[Finding]:
     own = config.captioning
     if "captioning" not in config.studies:
         return
-    if not own.models and not own.baselines:
+    if not own.models and not own.baselines and not own.predictions:
         text = "neither a captioner nor a baseline is left. Name one, or take `captioning` out of `studies`."
         yield Finding(("captioning", "models"), text, (("captioning", "baselines"), STUDIES))
     tiny = [name for name in own.models if own.checkpoint_of(name) == "tiny"]

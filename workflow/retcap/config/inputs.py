@@ -90,9 +90,11 @@ def base(config: "Config", files: Sequence[str | Path]) -> Iterator[Problem]:
 
 def _files(config: "Config") -> Iterator[tuple[Place, str]]:
     if "captioning" in config.studies:
-        for name in ("csv", "train_csv", "judgements"):
-            if (path := getattr(config.captioning, name)) is not None:
-                yield ("captioning", name), path
+        yield from ((("captioning", *place), path) for place, path in config.captioning.csvs().items())
+        for name, own in config.captioning.predictions.items():
+            yield ("captioning", "predictions", name, "file"), own.file
+        if config.captioning.judgements is not None:
+            yield ("captioning", "judgements"), config.captioning.judgements
     if "retrieval" in config.studies:
         for dataset, files in config.retrieval.datasets.items():
             for part, paths in files.files().items():

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from retcap import plugins
+from retcap.captioning import outcome
 from retcap.config.shared import PLACEHOLDERS
 from retcap.config.wording import shown
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
@@ -58,6 +59,14 @@ def own_name(name: str) -> str:
         raise ValueError(
             f"`{name}` names something else in the results: a baseline, a folder or a captioner. Rename it."
         )
+    return name
+
+
+def system_name(name: str) -> str:
+    """A name that the user gives to captions made elsewhere: it becomes part of the names of files."""
+    _check_name(name)
+    if name.casefold() in outcome.BASELINES or name in plugins.names("captioners"):
+        raise ValueError(f"`{name}` is the name of a baseline or a captioner. Rename it.")
     return name
 
 
@@ -166,6 +175,7 @@ Repository = Annotated[str, AfterValidator(repository)]
 Revision = Annotated[str, AfterValidator(revision)]
 Checkpoint = DataPath  # a folder, a hub id, or a word such as `tiny`
 OwnName = Annotated[str, AfterValidator(own_name)]
+SystemName = Annotated[str, AfterValidator(system_name)]
 ExperimentName = Annotated[
     str, AfterValidator(experiment_name), Field(json_schema_extra={"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME})
 ]

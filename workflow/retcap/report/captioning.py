@@ -47,6 +47,8 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "cap": inputs.max_new_tokens,
         "cleaning": scores.cleaning_table(systems),
         "setup": setup_table(systems, captions),
+        "elsewhere": [system for system in systems if system.elsewhere and system.record.get("source")],
+        "first_look": summary.get("first_look"),
         "queries": query_table(items, headline, models),
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
@@ -92,7 +94,7 @@ def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: i
         if said:
             texts = [row["cleaned"] if isinstance(row.get("cleaned"), str) else row["raw"] or "" for row in said]
             row["words"] = statistics.fmean(len(text.split()) for text in texts)
-        if said and not system.baseline:  # a baseline writes nothing: no tokens and no time worth a number
+        if said and not system.baseline and not system.elsewhere:  # these have no tokens and no time worth a number
             seconds = [row["seconds"] for row in said if row.get("seconds") is not None]
             row["seconds"] = statistics.fmean(seconds) if seconds else None
             row["at_cap"] = None if cap is None else sum((row.get("tokens") or 0) >= cap for row in said)
@@ -103,7 +105,7 @@ def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: i
 def setup_table(systems: Sequence[System], captions: Mapping[str, Rows]) -> list[dict[str, Any]]:
     """How each model was run: weights, revision, dtype, image policy and the prompt of its first item."""
     rows = []
-    for system in [s for s in systems if not s.baseline and not s.failed]:
+    for system in [s for s in systems if not s.baseline and not s.failed and not s.elsewhere]:
         prompts = [row["prompt"] for row in captions.get(system.name, {}).values() if row.get("prompt")]
         policy = policy_words(system.name, system.record.get("image_policy"))
         prompt = prompts[0] if prompts else wording.NOTHING

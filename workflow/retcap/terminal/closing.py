@@ -63,6 +63,8 @@ def _studies(results: Path, config: Mapping[str, Any], generated: bool, since: f
     if "captioning" in config["studies"] and _is_new(summary, since):
         yield "\n".join(captioning.banner(json.loads(summary.read_text(encoding="utf-8")), generated))
         aside["captions"] = [results / "captioning/quarantine.jsonl"]
+        for name in config["captioning"]["predictions"]:
+            aside[f"captions of {name}"] = [results / f"captioning/captions/{name}_quarantine.jsonl"]
         aside["training captions"] = [results / "captioning/training/quarantine.jsonl"]
     if lines := list(_set_aside(aside)):
         yield "\n".join(["Records set aside", *lines])

@@ -23,6 +23,8 @@ class Alone(NamedTuple):
 RULES = {
     "train_tiny_captioner": Alone("captioning.tiny.batch_size", folders=("model",)),
     "caption": Alone("captioning.options.{captioner}.batch_size"),
+    "merge_captions": Alone(),
+    "caption_elsewhere": Alone(),
     "caption_human": Alone(),
     "caption_blind": Alone(),
     "clean_captions": Alone(),
