@@ -173,7 +173,7 @@ def test_nothing_is_listed_twice(text: str, words: str, tmp_path: Path):
     [
         ("a{b}.csv", "has braces, which Snakemake takes for wildcards. Rename"),
         ("a<b>.csv", "has angle brackets, which Snakemake takes for path variables. Rename"),
-        ("<word>/a.csv", "begins with an unknown placeholder. Known: `<m2kr_world>`, `<panorama_world>`, `<m2kr>`"),
+        ("<word>/a.csv", "begins with an unknown placeholder. Known: `<m2kr_world>`, `<m2kr>`, `<panorama_world>`"),
         ('a\\nb.csv', "has a line break or another control character"),
     ],
 )  # fmt: skip

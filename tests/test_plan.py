@@ -1,14 +1,16 @@
 """What rules ask of the plans: systems, files and amounts from a resolved configuration, without Snakemake."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from retcap import plugins
+from retcap import plugins, studies
 from retcap.captioning.plan import CaptioningPlan
 from retcap.config import resolve
 from retcap.plan import Plan, checkpoint_files
+from retcap.report import studies as sections
 from retcap.reruns import digest
 from retcap.retrieval.plan import RetrievalPlan
 
@@ -233,10 +235,32 @@ def test_captions_are_compared_with_people_only_where_that_baseline_runs():
 
 @pytest.mark.parametrize("study", ["retrieval", "captioning"])
 def test_a_study_that_does_not_run_has_nothing_to_report_or_to_check(study: str):
-    plan = planned(studies=[study])
-    studies = {"retrieval": RetrievalPlan(plan), "captioning": CaptioningPlan(plan)}
-    for name, own in studies.items():
-        assert bool(own.reported()) == bool(own.checked()) == (name == study)
+    plans = studies.plans(planned(studies=[study]))
+    assert list(plans) == ["retrieval", "captioning"]
+    assert [own.name for own in studies.running(plans)] == [study]
+    names = set(studies.checked(plans)) - {"summaries"}
+    assert names == {f"{study}.{name}" for name in plans[study].checked()} - {"captioning.summaries"}
+    assert {name.partition(".")[0] for name in sections.files(studies.running(plans))} == {study}
+
+
+def test_what_failed_without_a_job_is_read_from_the_summaries_of_all_studies():
+    summary = "results/demo/captioning/all_models_summary.json"
+    assert studies.checked(studies.plans(planned()))["summaries"] == [summary]
+    assert studies.checked(studies.plans(planned(studies=["retrieval"])))["summaries"] == []
+
+
+def test_the_order_of_the_studies_is_that_of_the_configuration():
+    plans = studies.plans(planned(studies=["captioning", "retrieval"]))
+    assert [own.name for own in studies.running(plans)] == ["captioning", "retrieval"]
+
+
+def test_a_wildcard_that_two_studies_have_takes_the_values_of_both():
+    plans = studies.plans(planned())
+    alike: Any = SimpleNamespace(wildcards=lambda: {"dataset": ["digits", "m2kr_oven"], "probe": ["linear"]})
+    found = studies.wildcards([*plans.values(), alike])
+    assert found["dataset"] == [*SETS, "digits"]
+    assert found["probe"] == ["linear"]
+    assert found["captioner"] == ["llava-1.5-7b", "qwen2.5-vl-3b"]
 
 
 def test_everything_reported_lies_below_the_results_once():

@@ -1,10 +1,7 @@
 # Study 2, captioning: world → pairs and pack → (tiny checkpoints) → captions → clean → score → summary.
 
 
-wildcard_constraints:
-    captioner="|".join(map(re.escape, config["captioning"]["models"])) or "none",
-    elsewhere="|".join(map(re.escape, config["captioning"]["predictions"])) or "none",
-    system="|".join(map(re.escape, captioning.systems)),
+captioning = plans["captioning"]
 
 
 rule build_panorama_world:

@@ -3,13 +3,10 @@
 
 from retcap.retrieval.plan import FILES
 
+retrieval = plans["retrieval"]
+
 
 wildcard_constraints:
-    dataset="|".join(retrieval.datasets) or "none",
-    retriever="|".join(map(re.escape, retrieval.trainings)) or "none",
-    encoder="|".join(map(re.escape, retrieval.systems)),
-    shard="[0-9]+",
-    side_px="[0-9]+",
     file="jsonl/.+[.]jsonl",
 
 
@@ -283,7 +280,7 @@ rule train_retriever:
         # ancient: an audit has to pass before a model is trained, but a new one is no reason to train again
         audits=ancient(collect("<results>/retrieval/audit/{dataset}.json", dataset=retrieval.datasets)),
     output:
-        **best_per_set(),
+        **{name: directory(path) for name, path in retrieval.best_per_set().items()},
         model=directory("<results>/models/{retriever}"),
         curves="<results>/retrieval/curves/{retriever}.json",
     log:

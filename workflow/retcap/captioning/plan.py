@@ -1,11 +1,13 @@
 """What the rules of the captioning study ask while the Snakefile is read."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from retcap import plugins
-from retcap.captioning import asked
-from retcap.plan import Plan, checkpoint_files
+from retcap.captioning import asked, banner
+from retcap.plan import Alone, StudyPlan, checkpoint_files
 from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
@@ -22,20 +24,23 @@ GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in
 
 
 @dataclass(frozen=True)
-class CaptioningPlan:
+class CaptioningPlan(StudyPlan):
     """Systems, options and files of the captioning study."""
 
-    plan: Plan
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The study's section of the configuration."""
-        return self.plan.config["captioning"]
-
-    @property
-    def folder(self) -> str:
-        """Folder of the study's results."""
-        return f"{self.plan.results}/captioning"
+    name = "captioning"
+    alone: ClassVar = {
+        "train_tiny_captioner": Alone("captioning.tiny.batch_size", folders=("model",)),
+        "caption": Alone("captioning.options.{captioner}.batch_size"),
+        "merge_captions": Alone(),
+        "caption_elsewhere": Alone(),
+        "caption_human": Alone(),
+        "caption_blind": Alone(),
+        "clean_captions": Alone(),
+        "count_caption_ngrams": Alone(),
+        "find_spice_parser": Alone(),
+        "score_captions": Alone("captioning.bootstrap_draws"),
+        "validate_metrics": Alone(),
+    }
 
     @property
     def systems(self) -> list[str]:
@@ -127,14 +132,20 @@ class CaptioningPlan:
         """Memory of the parser of SPICE, where it runs."""
         return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
 
+    def wildcards(self) -> dict[str, list[str]]:
+        """Wildcard -> its values."""
+        return {
+            "captioner": self.own["models"],
+            "elsewhere": list(self.own["predictions"]),
+            "system": self.systems,
+        }
+
     def agreement(self) -> str | list[str]:
         """How far the metrics agree with people; nothing where no judgements are named."""
         return f"{self.folder}/metric_agreement.json" if self.own["judgements"] else []
 
     def reported(self) -> dict[str, Any]:
-        """What the report is made of, by name; nothing where the study does not run."""
-        if not self.plan.runs("captioning"):
-            return {}
+        """What the report is made of, by name."""
         folder = self.folder
         return {
             "summary": f"{folder}/all_models_summary.json",
@@ -148,15 +159,31 @@ class CaptioningPlan:
             "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
         }
 
-    def checked(self) -> dict[str, str | list[str]]:
+    def checked(self) -> dict[str, Any]:
         """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
-        if not self.plan.runs("captioning"):
-            return {}
         return {
             "summaries": [f"{self.folder}/all_models_summary.json"],
             "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
             "metrics": [f"{self.folder}/{system}_metrics.json" for system in self.systems],
             "agreement": self.agreement(),
+        }
+
+    def closing_table(self) -> Path:
+        """The summary."""
+        return Path(self.folder, "all_models_summary.json")
+
+    def closing_lines(self) -> list[str]:
+        """One line per system."""
+        return banner.banner(json.loads(self.closing_table().read_text(encoding="utf-8")), self.generated)
+
+    def set_aside(self) -> dict[str, list[Path]]:
+        """Rows of the CSVs that could not be used."""
+        folder = Path(self.folder)
+        elsewhere = self.own["predictions"]
+        return {
+            "captions": [folder / "quarantine.jsonl"],
+            **{f"captions of {name}": [folder / f"captions/{name}_quarantine.jsonl"] for name in elsewhere},
+            "training captions": [folder / "training/quarantine.jsonl"],
         }
 
     def _is_generated(self, csv: str) -> bool:
@@ -166,3 +193,6 @@ class CaptioningPlan:
 def csvs(given: str | list[str] | None) -> list[str]:
     """One path, several or none, as the configuration gives them, as a list."""
     return [given] if isinstance(given, str) else list(given or [])
+
+
+PLAN = CaptioningPlan

@@ -25,7 +25,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from retcap.clip.tokenizer import EOS_ID, PAD_ID, train_tokenizer
-from retcap.retriever.model import seeded
+from retcap.retriever.network import seeded
 
 log = logging.getLogger(__name__)
 

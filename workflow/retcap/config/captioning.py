@@ -1,6 +1,6 @@
 """Configuration of the captioning study."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -36,6 +36,7 @@ from retcap.config.parts import (
     key,
     without_nulls,
 )
+from retcap.config.study import SharedFolder
 
 Policy = Literal["native", "letterbox", "squash", "views"]
 Prompt = Annotated[str, AfterValidator(lambda text: text if prompts.template(text) else "")]
@@ -94,12 +95,19 @@ class TinyTraining(Section):
     learning_rate: PositiveNumber = key(2e-3, "peak learning rate of AdamW", most=RATE)
 
 
-class PanoramaWorld(Section):
+class PanoramaWorld(SharedFolder):
     """The generated panorama world: 2:1 pictures with objects left, in the middle and right."""
+
+    PLACEHOLDER: ClassVar[str] = "panorama_world"
+    MEANING: ClassVar[str] = "the generated panorama world"
 
     train_images: Positive = key(2500, "panoramas to train the tiny captioners on", "images", most=WORLD_IMAGES)
     test_images: Positive = key(60, "panoramas to caption", "images", most=WORLD_IMAGES)
     seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world", most=SEEDS)
+
+    def makes(self, path: str, *, folder: bool) -> bool:
+        """The two CSVs and the pictures."""
+        return path in (("", "images") if folder else ("train.csv", "test.csv"))
 
 
 class Spice(Section):

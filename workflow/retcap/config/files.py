@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from retcap.config import Config
-from retcap.config.checks import ELSEWHERE
+from retcap.config.retrieval_checks import ELSEWHERE
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.layers import NAMED
 
