@@ -162,7 +162,7 @@ def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
         ({"k": []}, "retrieval.k: list should have at least 1 item"),
         ({"k": [5, 1, 5]}, "retrieval.k: each cut-off once. Got 5, 1, 5 instead."),
         ({"dialects": []}, "retrieval.dialects: list should have at least 1 item"),
-        ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be 'strict', 'ret' or 'flmr'. Got 'trec' instead."),
+        ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be one of flmr, ret, strict. Got 'trec' instead."),
         ({"k": [5, 200]}, "retrieval.k: 200 lies beyond search.depth = 100. Search deeper or lower k"),
     ],
 )

@@ -66,7 +66,7 @@ def test_checks_over_several_keys_do_not_hide_each_other(tmp_path: Path):
     for line, words in [
         (1, "experiment: 'a/b' cannot be a name"),
         (3, "retrieval.k: 200 lies beyond search.depth = 100"),
-        (4, "retrieval.dialects[0]: must be 'strict', 'ret' or 'flmr'. Got 'trec'"),
+        (4, "retrieval.dialects[0]: must be one of flmr, ret, strict. Got 'trec'"),
         (7, "retrieval.retrievers.ret2.backbone: no backbone is named `x`. Known: tiny"),
         (9, "retrieval.retrievers.ret2.cell.hiden_size: unknown field. Did you mean `hidden_size`?"),
         (10, "retrieval.retrievers.ret2.cell.pooling: 'none' gives a matrix of tokens"),

@@ -1,6 +1,7 @@
 # Study 1, retrieval: files → probe → normalise → check → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
+from retcap.retrieval.judging import dialects
 from retcap.retrieval.plan import FILES
 
 retrieval = plans["retrieval"]
@@ -455,7 +456,7 @@ rule score_retrieval:
         draws=lookup("retrieval/bootstrap_draws", within=config),
         checkpoint=lambda wildcards: retrieval.system_checkpoint(wildcards.encoder),
         seed=lookup("seed", within=config),
-        code=plan.code("score_retrieval", metrics=retrieval.metrics),
+        code=plan.code("score_retrieval", *dialects.paths(config["retrieval"]["dialects"]), metrics=retrieval.metrics),
     message:
         "scoring {wildcards.encoder} on {wildcards.dataset}"
     script:

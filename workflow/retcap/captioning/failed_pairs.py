@@ -24,7 +24,7 @@ class FailedPairs(NamedTuple):
 
 
 def count(items: pd.DataFrame, captions: pd.DataFrame, *, without_picture: bool = False) -> FailedPairs:
-    """Of items.parquet and captions.parquet, which are matched by item_id; the captions may be those of some items."""
+    """Of pairs.parquet and captions.parquet, which are matched by item_id; the captions may be those of some items."""
     possible = set(items["item_id"] if without_picture else items["item_id"][items["image_key"].notna()])
     possible &= set(captions["item_id"])
     lost = captions[(captions["status"] == "failed") & captions["item_id"].isin(list(possible))]

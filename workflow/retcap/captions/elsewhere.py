@@ -37,7 +37,7 @@ class Taken:
 
 
 def take(file: Path, columns: Mapping[str, str | None], name: str, items: pd.DataFrame, rows: pd.DataFrame) -> Taken:
-    """The captions of a file for the pairs of items.parquet; `rows` (rows.parquet) tells pairs that were left out.
+    """The captions of a file for the pairs of pairs.parquet; `rows` (rows.parquet) tells pairs that were left out.
 
     `columns`: item, image, query, caption -> column; `name`: of the system, for messages. ValueError where not one
     record fits a pair, and for what makes a whole file unreadable.

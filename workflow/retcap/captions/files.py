@@ -1,6 +1,6 @@
 """The files that pass between the stages of the captioning study, each written beside its place and renamed into it.
 
-    items.parquet       one row per (image, query): what is captioned and scored, and all its references
+    pairs.parquet       one row per (image, query): what is captioned and scored, and all its references
     requests.parquet    the same rows as a captioner gets them: no reference, no file name, in the order of the ids
     rows.parquet        one row per row of the input CSV that could be read, and the item it belongs to
     captions.parquet    one row per item: what one system (a model or a baseline) said
@@ -66,12 +66,12 @@ PREDICTIONS = ("image_path", "instruction", "reference", "prediction", "predicti
 
 
 def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
-    """Write items.parquet. ValueError on a repeated item_id."""
+    """Write pairs.parquet. ValueError on a repeated item_id."""
     _write(path, items, ITEMS, unique=True)
 
 
 def read_items(path: Path) -> pd.DataFrame:
-    """Read items.parquet."""
+    """Read pairs.parquet."""
     return _read(path, ITEMS)
 
 
