@@ -102,6 +102,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
     "captioning={limit: 9}": PAIRS,
+    "captioning={shuffled_draws: 3}": SCORED,
     "captioning={prompt: 'What of the {query}?'}": TINY,
     "captioning={predictions: {mine: {file: Snakefile}}}": CLEANED | {"caption_elsewhere"},
 }

@@ -397,6 +397,7 @@ rule score_captions:
         metrics=lookup("captioning/metrics", within=config),
         max_failed_share=lookup("captioning/max_failed_share", within=config),
         draws=lookup("captioning/bootstrap_draws", within=config),
+        shuffled_draws=lookup("captioning/shuffled_draws", within=config),
         seed=lookup("seed", within=config),
         code=plan.code("score_captions", metrics=config["captioning"]["metrics"]),
     message:
@@ -441,6 +442,8 @@ rule summarise_captioning:
     output:
         summary="<results>/captioning/all_models_summary.json",
         differences="<results>/captioning/differences.json",
+        differences_csv="<results>/captioning/differences.csv",
+        ranks="<results>/captioning/ranks.csv",
     log:
         "<logs>/summarise_captioning.log",
     conda:

@@ -180,6 +180,13 @@ class Captioning(Section):
         "draws",
         most=HELD_OUT,
     )
+    shuffled_draws: NotNegative = key(
+        1,
+        "how often every caption is given to another picture with the same query and scored there; scores are means; "
+        "0: no such row",
+        "draws",
+        most=HELD_OUT,
+    )
     metrics: Unique[CaptionMetric] = key(
         ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
     )

@@ -11,7 +11,7 @@ from retcap.report.inputs import require
 
 BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
-    "shuffled": "a caption of another image, same query",
+    "shuffled": "its own captions, each given to another image with the same query",
     "random": "a random training caption, same query",
     "human": "each reference of a pair in turn, scored against the others",
 }

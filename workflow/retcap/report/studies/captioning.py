@@ -32,6 +32,7 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInp
         captions=named(params.systems, found.captions, failed),
         items=Path(found.pairs),
         differences=Path(found.differences),
+        ranks=Path(found.ranks),
         image_pack=Path(found.pack),
         coverage=Path(found.coverage),
         quarantine=Path(found.quarantine),
