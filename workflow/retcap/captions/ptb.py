@@ -58,8 +58,8 @@ def _run(lines: list[str], timeout_s: float) -> list[str]:
         if "Untokenizable" in warning:  # emoji and the like: dropped from the tokens, the other words stay
             log.debug("PTB tokeniser: %s", warning)
     tokenised = out.split("\n")
-    below = [line.rstrip() for line in tokenised[1::2]]
-    if below != [NEXT.lower()] * len(lines) or tokenised[2 * len(lines) :] != [""]:
+    below = [line.rstrip().upper() for line in tokenised[1::2]]
+    if below != [NEXT] * len(lines) or tokenised[2 * len(lines) :] != [""]:
         raise java.JavaError(
             f"The PTB tokeniser gave {len(tokenised) - 1} lines for {2 * len(lines)} (a caption and one of ours in "
             "turn), so captions and tokens cannot be matched. Look for control characters in the captions."
