@@ -1,0 +1,177 @@
+"""The transfer study behind its features: records, comparison, robustness, the page, the plan and the configuration."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from retcap import studies
+from retcap.config import ConfigError, resolve
+from retcap.plan import Plan
+from retcap.report import page
+from retcap.report.studies import transfer as on_page
+from retcap.transfer import features, scoring, sets, study, summary
+from retcap.transfer.encoders import PixelEncoder
+from retcap.worlds.transfer import build, shifts
+from transfer_words import WordEncoder
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = scoring.Settings([1, 2, 4], 3, 32.0, 1.0, 100.0, 1, 200, 0.2, 4, [1, 5], 200, 0)
+DIGITS = {"plugin": "sklearn_digits"}
+ENCODERS = {"words": WordEncoder, "pixels": PixelEncoder}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Records and places of two encoders on the generated set, as the rules write them."""
+    folder = tmp_path_factory.mktemp("study")
+    build.write(folder / "world", build.World(train=5, valid=2, test=3), seed=1)
+    records: dict = {"things": {}}
+    places: dict = {"things": {}}
+    for name, kind in ENCODERS.items():
+        own = {"templates": None, "metric": "mean per class", "train_per_class": 4}
+        plugin = sets.load("webdataset_tars")
+        features.embed(folder / name, plugin, folder / "world", kind(), threads=1, own=own)
+        records["things"][name], places["things"][name] = study.score(folder / name, {}, SETTINGS)
+    return SimpleNamespace(folder=folder, records=records, places=places)
+
+
+def test_zero_shot_is_above_chance_and_below_perfect(results: SimpleNamespace):
+    words = results.records["things"]["words"]
+    scores = words["evaluations"]["test"]["scores"]
+    assert list(scores) == ["bare name", "one template", "ensemble of 6", "probe"]
+    for name in scores:
+        assert 3 / 64 < scores[name]["top-1"]["value"] < 0.9
+        assert scores[name]["mean per class"]["value"] == pytest.approx(scores[name]["top-1"]["value"])  # 3 of each
+    assert words["metric"] == "mean per class"
+    assert words["pictures"]["train"] == 4 * 64  # of 5, and the copies behind them are left out too
+    assert 0.01 < words["retrieval"]["image to text"]["R@5"]["value"] < 0.9
+    assert results.records["things"]["pixels"]["retrieval"] is None
+
+
+def test_what_learned_from_the_same_features_has_the_same_scores(results: SimpleNamespace):
+    own = results.places["things"]
+    assert own["words"]["probe"].equals(own["pixels"]["probe"])  # both see pixels
+    assert own["words"]["2-shot, draw 1"].equals(own["pixels"]["2-shot, draw 1"])
+
+
+def test_differences_are_those_of_the_places(results: SimpleNamespace):
+    found = summary.differences(results.records, results.places, draws=200, seed=0)
+    pairs = {(one.first, one.second): one for one in found}
+    assert list(pairs) == [
+        ("words: probe", "words: ensemble of 6"),
+        ("words: ensemble of 6", "words: one template"),
+        ("words: one template", "words: bare name"),
+        ("words: probe", "pixels: probe"),
+    ]
+    table = results.places["things"]["words"]
+    table = table[table["evaluation"] == "test"]
+    one = pairs["words: probe", "words: ensemble of 6"]
+    assert one.difference == pytest.approx(((table["probe"] == 0) * 1.0 - (table["ensemble of 6"] == 0)).mean())
+    assert one.n == one.clusters == 192
+    assert pairs["words: probe", "pixels: probe"].difference == 0
+    assert all(one.p_holm is None for one in found)  # raw pixels are no rival
+    other = results.places["things"]["pixels"].iloc[::-1]
+    with pytest.raises(ValueError, match=r"things: words and pixels were judged on different pictures\. Embed"):
+        summary.differences(
+            results.records, {"things": {**results.places["things"], "pixels": other}}, draws=200, seed=0
+        )
+
+
+def test_robustness_is_over_all_encoders_with_a_line_through_those_that_learned(results: SimpleNamespace):
+    found = summary.summarise(results.records, results.places, draws=200, seed=0)["things"]
+    assert list(found) == [f"test-{name}" for name in sorted(shifts.SHIFTS)]
+    for shift in found.values():
+        assert shift["paired"]
+        assert shift["references"] == 2 * (1 + 3)  # probe and three k, of two encoders
+        assert [one["learned"] for one in shift["classifiers"]].count(False) == 3
+        residuals = [one["effective"] for one in shift["classifiers"] if one["learned"]]
+        assert abs(np.mean(residuals)) < 0.05  # a line by least squares, if in another scale
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_long_table_has_every_score_once(results: SimpleNamespace):
+    rows = list(summary.rows(results.records))
+    assert all(tuple(row) == summary.COLUMNS for row in rows)
+    keys = [tuple(row[name] for name in summary.COLUMNS[:5]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    assert ("things", "words", "test-noise", "ensemble of 6", "top-5") in keys
+    assert ("things", "pixels", "test", "4-shot", "top-1") in keys
+    assert ("things", "words", "test", "text to image", "R@5") in keys
+
+
+@pytest.fixture(scope="module")
+def html(results: SimpleNamespace) -> str:
+    folder, failed = results.folder, {"failed.json": SimpleNamespace(why="killed for memory")}
+    paths = []
+    for name in ENCODERS:
+        paths.append(str(folder / f"{name}.json"))
+        Path(paths[-1]).write_text(json.dumps(results.records["things"][name], allow_nan=False))
+    robust = {"robustness": summary.summarise(results.records, results.places, draws=200, seed=0)}
+    (folder / "summary.json").write_text(json.dumps(robust))
+    (folder / "differences.json").write_text("[]")
+    found = SimpleNamespace(
+        records=[*paths, "failed.json"], summary=folder / "summary.json", differences=folder / "differences.json"
+    )
+    params = SimpleNamespace(sets=["things"], encoders=[*ENCODERS, "<b>big"], metrics={"things": "mean per class"})
+    section = on_page.section(on_page.inputs(found, params, failed), "demo")
+    said = " ".join(on_page.opening(section))
+    assert "On things: zero-shot by words is worth" in said
+    assert "<b>big failed on things." in said
+    anchors = {anchor for anchor, _ in on_page.contents(section)}
+    text = page.environment().get_template("studies/transfer.html").render(transfer=section)
+    assert all(f'id="{anchor}"' in text for anchor in anchors)
+    return text
+
+
+def test_the_page_says_every_number_with_its_n(html: str, results: SimpleNamespace):
+    scores = results.records["things"]["words"]["evaluations"]["test"]["scores"]
+    assert f"{100 * scores['ensemble of 6']['mean per class']['value']:.1f}" in html
+    assert "things: mean per class accuracy in percent on 192 test pictures of 64 classes; chance 1.6" in html
+    assert html.count('role="img"') == 1 + len(shifts.SHIFTS)
+    assert "&lt;b&gt;big failed" in html
+    assert "<b>big" not in html
+    assert "nan" not in html.lower().replace("nano", "")
+
+
+def planned(**config: object) -> studies.Plans:
+    return studies.plans(Plan(resolve({"studies": ["transfer"], **config}), ROOT / "workflow"))
+
+
+def test_the_plan_of_the_demo():
+    own = planned()["transfer"]
+    assert own.encoders == ["tiny", "pixels"]
+    assert own.bases == ["things", "digits"]
+    assert own.files("things").startswith("results/data/transfer_world/")
+    assert own.files("digits") == []
+    assert own.model("tiny") == "results/demo/models/tiny_clip"
+    assert own.model("pixels") == []
+    assert scoring.Settings(**own.settings()).shots == [1, 2, 4, 8, 16]
+
+
+def test_a_shift_in_another_set_is_scored_with_its_base():
+    own = planned(transfer={"sets": {"sketches": DIGITS | {"shift_of": "digits"}, "digits": DIGITS}})["transfer"]
+    assert own.bases == ["digits"]
+    assert own.shifts("digits") == ["sketches"]
+    assert own.sets == ["digits", "sketches"]  # those of the defaults come first
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"backbones": ["tinny"]}, r"transfer.backbones.*`tinny` is no backbone. Did you mean `tiny`"),
+        ({"sets": {"mine": {"plugin": "image_folder"}}}, r"transfer.sets.mine.folder.*is null, and image_folder reads"),
+        (
+            {"sets": {"more": DIGITS | {"shift_of": "digit"}, "digits": DIGITS}},
+            r"transfer.sets.more.shift_of.*`digit` is no other set. Did you mean `digits`",
+        ),
+        ({"probe": {"c_low": 10, "c_high": 1}}, r"transfer.probe.c_low.*10 is larger than c_high, 1"),
+        ({"sets": {"digits": DIGITS | {"templates": ["no place"]}}}, r"`no place` needs one \{\}"),
+        ({"sets": {"digits": {"plugin": "quic360"}}}, r"No dataset for classification is named `quic360`"),
+    ],
+)
+def test_mistakes_are_named_with_their_place_and_remedy(section: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        resolve({"studies": ["transfer"], "transfer": section})
