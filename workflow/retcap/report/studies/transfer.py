@@ -1,0 +1,68 @@
+"""The transfer study on the page."""
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retcap.report import wording
+
+if TYPE_CHECKING:
+    from retcap.report.transfer import TransferInputs
+    from retcap.transfer.plan import TransferPlan
+
+
+def params(plan: "TransferPlan") -> dict[str, Any]:
+    """Sets that are scored, encoders, and the accuracy that each set's authors use."""
+    metrics = {name: plan.own["sets"][name]["metric"] for name in plan.bases}
+    return {"sets": plan.bases, "encoders": plan.encoders, "metrics": metrics}
+
+
+def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "TransferInputs":
+    """The study's files; records come ordered by set, then encoder. `failed`: failures by path, in place of a file."""
+    from retcap.report.transfer import TransferInputs
+
+    places = list(zip(product(params.sets, params.encoders), found.records, strict=True))
+    records: dict[str, dict[str, Path]] = {name: {} for name in params.sets}
+    for (name, encoder), path in places:
+        if path not in failed:
+            records[name][encoder] = Path(path)
+    return TransferInputs(
+        records=records,
+        failed=[(encoder, name, failed[path].why) for (name, encoder), path in places if path in failed],
+        summary=Path(found.summary),
+        differences=Path(found.differences),
+        metrics=params.metrics,
+    )
+
+
+def section(inputs: "TransferInputs", experiment: str) -> dict[str, Any]:
+    """Values of the template."""
+    from retcap.report import transfer
+
+    return transfer.section(inputs)
+
+
+def opening(section: Mapping[str, Any]) -> list[str]:
+    """Sentences for the top of the page: what zero-shot is worth on every set, and what failed."""
+    failed = [f"{one['name']} failed on {one['on']}." for one in section["failed"]]
+    if not section["sets"]:
+        return [*failed, "No set was scored, so there is nothing to say of transfer."]
+    said = [f"Transfer of frozen features was judged on {wording.listing([one['name'] for one in section['sets']])}."]
+    for one in section["shots"]:
+        said += [f"On {one['set']}: {text[0].lower()}{text[1:]}" for text in one["worth"]]
+    return [*failed, *said]
+
+
+def contents(section: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Anchors and titles of what is there."""
+    parts = [
+        ("transfer-scores", "Scores", section["sets"]),
+        ("transfer-shots", "Few-shot", section["shots"]),
+        ("transfer-robustness", "Under shift", section["robustness"]),
+        ("transfer-retrieval", "Image and text", section["retrieval"]),
+        ("transfer-differences", "Differences", section["differences"]),
+        ("transfer-overlap", "Overlap", section["overlap"]),
+        ("transfer-cost", "Cost", section["costs"]),
+    ]
+    return [(anchor, title) for anchor, title, shown in parts if shown]
