@@ -20,7 +20,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import retcap
 from ret_world import job, source, tiny_model, write_world
-from retcap.contrastive import loss, sampler, torchrun, trainer, training
+from retcap.contrastive import checkpoints, loss, sampler, torchrun, trainer, training
 from retcap.contrastive.selection import Pace, should_stop
 from retcap.contrastive.settings import loader_workers, ranks_of
 from retcap.features import collator, tokens
@@ -485,11 +485,11 @@ def test_all_wrong_settings_are_named_at_once(world, initial, tmp_path):
 
 def test_checkpoint_of_another_number_of_ranks_is_refused(uninterrupted):
     scratch = Path(uninterrupted[0].scratch)
-    assert trainer.last_checkpoint(scratch, 1) == scratch / "checkpoint-15"
+    assert checkpoints.last_checkpoint(scratch, 1) == scratch / "checkpoint-15"
     with pytest.raises(
         ValueError, match=r"comes from a run on 1 rank\(s\), this one has 4.*Ask for 1 GPU\(s\), or delete"
     ):
-        trainer.last_checkpoint(scratch, 4)
+        checkpoints.last_checkpoint(scratch, 4)
 
 
 def test_mixed_precision_runs_close_to_fp32(uninterrupted, world, initial, tmp_path):

@@ -15,9 +15,9 @@ from gpu.cases import Case, Context, LeftOut
 from gpu.correctness import tf32
 from gpu.measure import Peak, timed
 from gpu.profiling import shares
+from retcap.contrastive.checkpoints import EpochLoader
 from retcap.contrastive.sampler import BatchesOfRank
 from retcap.contrastive.settings import loader_workers
-from retcap.contrastive.trainer import EpochLoader
 from retcap.features import tokens
 from retcap.features.collator import Collator
 

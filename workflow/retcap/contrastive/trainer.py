@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +14,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from retcap.contrastive import cached_gradient, gather, loss
+from retcap.contrastive.checkpoints import SECONDS, WEIGHTS, EpochLoader
 from retcap.contrastive.sampler import BatchesOfRank
 from retcap.features.collator import Collator
 from retcap.retriever.data import TrainingRows
 from retcap.retriever.validation import Validation
 
 log = logging.getLogger(__name__)
-WEIGHTS = "model.safetensors"
-SECONDS = "seconds.json"  # of training until then: a checkpoint need not fall on a log entry
-STATE_FILES = (WEIGHTS, SECONDS, "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 class PairModel(nn.Module):
@@ -50,16 +46,6 @@ class PairModel(nn.Module):
             text_mask=inputs["text_mask"],
             image_mask=inputs["image_mask"],
         )
-
-
-class EpochLoader(DataLoader):
-    """Tells its batch sampler the epoch; the Trainer looks for this method on the loader only."""
-
-    batch_sampler: BatchesOfRank
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields."""
-        self.batch_sampler.set_epoch(epoch)
 
 
 class RetrieverTrainer(Trainer):
@@ -205,34 +191,3 @@ class RetrieverTrainer(Trainer):
         super()._save_rng_state(output_dir)
         if gather.ranks() > 1:
             dist.barrier()  # trainer_state.json comes next and last: once it is there, every rank's file is
-
-
-def last_checkpoint(folder: Path, ranks: int) -> Path | None:
-    """The newest complete checkpoint. Incomplete ones, from a run that was killed while it saved, are left alone."""
-    paths = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
-    complete = [path for path in paths if _is_complete(path)]
-    if not complete:
-        return None
-    made_by = len(list(complete[-1].glob("rng_state*.pth")))
-    if made_by != ranks:
-        raise ValueError(
-            f"{complete[-1]} comes from a run on {made_by} rank(s), this one has {ranks}: batches, order and schedule "
-            f"would change in the middle. Ask for {made_by} GPU(s), or delete {folder} to start again."
-        )
-    return complete[-1]
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    if not all((checkpoint / name).is_file() for name in STATE_FILES):
-        return False
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except ValueError:
-        return False
-    return True
-
-
-def seed_dropout(seed: int, rank: int) -> None:
-    """Give each rank its own dropout draws; the Trainer seeds all ranks alike, and checkpoints carry the state on."""
-    random.seed(seed + rank)
-    torch.manual_seed(seed + rank)

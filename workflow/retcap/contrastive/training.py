@@ -25,11 +25,12 @@ import torch.distributed as dist
 from transformers import TrainerState, TrainingArguments
 
 from retcap.contrastive import gather, torchrun
+from retcap.contrastive.checkpoints import last_checkpoint, seed_dropout
 from retcap.contrastive.narration import Narration
 from retcap.contrastive.sampler import BatchesOfRank
 from retcap.contrastive.selection import MACRO, SCORE, Pace, Selection, copy_linked
 from retcap.contrastive.settings import TrainingJob, trainer_arguments
-from retcap.contrastive.trainer import RetrieverTrainer, last_checkpoint, seed_dropout
+from retcap.contrastive.trainer import RetrieverTrainer
 from retcap.features import tokens
 from retcap.features.collator import Collator
 from retcap.jobs.scratch import locked

@@ -107,6 +107,24 @@ class ClipEncoder:
         return stack
 
 
+class PicturesOnly:
+    """An encoder whose texts nobody needs."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder, self.side_px, self.resize = encoder, encoder.side_px, encoder.resize
+
+    def images(self, pictures: Pictures) -> Float[np.ndarray, "N E"]:
+        """Those of the encoder."""
+        return self.encoder.images(pictures)
+
+    def texts(self, texts: Sequence[str]) -> None:
+        """None at all."""
+
+    def about(self) -> dict[str, Any]:
+        """The encoder's own."""
+        return self.encoder.about()
+
+
 def load(name: str, source: str | Path | None, settings: dict[str, Any] | None, device: str, **options: Any) -> Encoder:
     """An encoder by name: `pixels`, or a backbone of the configuration. `source`: its folder, where a rule made it."""
     if name == PIXELS:

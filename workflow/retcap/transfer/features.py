@@ -151,17 +151,22 @@ def _batches(
         yield list(pending)
 
 
-def _first(items: Iterator[Item], most: int) -> Iterator[Item]:
+def _first(items: Iterator[Item | Rejected], most: int) -> Iterator[Item | Rejected]:
     """The first pictures of every class."""
     seen: Counter[int | None] = Counter()
     for item in items:
+        if isinstance(item, Rejected):
+            yield item
+            continue
         seen[item.label] += 1
         if seen[item.label] <= most:
             yield item
 
 
-def _see(item: Item, split: str, resize: pixels.Resize, classes: int, source: Path | None) -> _Seen:
+def _see(item: Item | Rejected, split: str, resize: pixels.Resize, classes: int, source: Path | None) -> _Seen:
     """A picture decoded, or the reason why it cannot be used."""
+    if isinstance(item, Rejected):
+        return _Seen(Item("", "", None, (), b""), split, None, "", 0, item)
     wrong = partial(Rejected, file=f"{source or ''}/{split}/{item.name}", line=0, record=item.name[:500])
     if item.label is None and not item.captions:
         return _Seen(item, split, None, "", 0, wrong(reason="no_label", detail="neither a label nor a caption"))

@@ -2,7 +2,8 @@
 
     labels(source)          Labels: names of the classes, prompt templates, the metric that the set's authors use
     splits(source)          names of the splits that are there
-    items(source, split)    the pictures of one split, as bytes of a file, with label and captions
+    items(source, split)    the pictures of one split, as bytes of a file, with label and captions; a record that
+                            cannot be used, with its reason
 
 `train`, `valid` and `test` are the splits of a set. Any one named `test-<shift>` holds test pictures under a shift of
 their distribution; a picture and its shifted version have one `group`. A set that is by itself a shifted version of
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from retcap import plugins, spelling
+from retcap.records import Rejected
 
 Metric = Literal["top-1", "mean per class"]
 SPLITS = ("train", "valid", "test")
@@ -50,7 +52,7 @@ class Plugin(Protocol):
 
     def splits(self, source: Path | None) -> list[str]: ...
 
-    def items(self, source: Path | None, split: str) -> Iterator[Item]: ...
+    def items(self, source: Path | None, split: str) -> Iterator[Item | Rejected]: ...
 
 
 def load(name: str) -> Plugin:

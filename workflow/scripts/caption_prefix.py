@@ -1,0 +1,17 @@
+"""Caption the test pictures with the runs of one job."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap.jobs import job
+from retcap.prefix import running
+from retcap.transfer import features
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    found = snakemake.input
+    runs = running.known(found.runs, snakemake.wildcards.runs, "run")
+    how = {"batch_size": snakemake.params.batch_size, "device": run.device}
+    running.caption_runs(run.out.captions, runs, found.models, features.read(Path(found.features)), **how)

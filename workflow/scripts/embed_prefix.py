@@ -1,0 +1,16 @@
+"""Vectors of all captioned pictures by the backbone, each picture once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap.jobs import job
+from retcap.transfer import encoders, features, sets
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    params, found = snakemake.params, snakemake.input
+    encoder = encoders.load("backbone", found.get("model"), params.backbone, run.device, **params.embedding)
+    plugin, pictures = sets.load(params.dataset), encoders.PicturesOnly(encoder)
+    features.embed(run.out.features, plugin, Path(found.folder), pictures, threads=run.threads)
