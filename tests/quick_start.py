@@ -1,123 +1,126 @@
-"""Runs of Snakemake that start at once: forked from a process that has imported the libraries they need.
+"""Processes of Python that start at once: forked from a server that has imported the libraries they need.
 
-A fresh interpreter spends half of a dry run on imports. The server below imports libraries alone, nothing of this
-project; a process forked from it sees the folder, the files and the variables that a fresh one would. What is killed
-from outside, and what is about the start of an interpreter itself, is started in the plain way.
+A fresh interpreter spends half of a dry run, and most of a small job, on imports. The servers (`quick_server.py`)
+import libraries alone, nothing of this project; a process forked from one sees the folder, the files and the variables
+that a fresh one would. All workers of a test session share them. What is about a terminal or about the start of an
+interpreter itself is started in the plain way, and the demo in continuous integration is.
 """
 
-import importlib
+import fcntl
+import hashlib
 import json
 import os
-import runpy
-import shutil
-import signal
-import socket
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from functools import cache
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-PRELOADED = (
-    "snakemake.cli snakemake.report pandas pyarrow.parquet pydantic msgspec docutils.core nbformat.v4 requests "
-    "smart_open jsonschema platformdirs jinja2 yaml psutil"
-)
+HERE = Path(__file__).parent
+SESSION = "RETCAP_QUICK_START"  # variable: "<process>:<folder>"; the servers in the folder end with the process
+EXECUTABLE = "RETCAP_QUICK_EXECUTABLE"  # variable of a process: what it starts as Python
 READ_AT_START = (
-    *("PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"),
+    *("PYTHONHASHSEED", "PYTHONUTF8"),
     *("HF_HUB_OFFLINE", "HF_HOME", "HF_ENDPOINT", "TRANSFORMERS_OFFLINE"),
 )
-LARGEST_REQUEST = 1 << 20  # bytes
+PRELOADED = {
+    "snakemake": "snakemake.cli snakemake.report pandas pyarrow.parquet pydantic msgspec docutils.core nbformat.v4 "
+    "requests smart_open jsonschema platformdirs jinja2 yaml psutil",
+    "torch": "torch torch.distributed pandas pyarrow.parquet pydantic msgspec jinja2 yaml psutil altair sacrebleu "
+    "PIL.Image PIL.ImageDraw safetensors.torch jpype tqdm snakemake.logging snakemake.iocontainers transformers "
+    "transformers.trainer transformers.models.llava.modeling_llava transformers.models.qwen2_5_vl.modeling_qwen2_5_vl "
+    "open_clip faiss",
+}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # none to be forked
 
 
-def snakemake(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    kind: str = "snakemake",
+    jobs: str = "",
+    merged: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """`python <arguments>` to its end. `kind`: the server; `merged`: stderr stands in stdout, as a terminal has it.
+
+    `jobs`: the server whose processes run the scripts of a Snakemake that is run; plain ones do where it is empty.
+    """
+    env = dict(os.environ if env is None else env)
+    if jobs:
+        env[EXECUTABLE] = python(jobs, env)
+    errors = subprocess.STDOUT if merged else subprocess.PIPE
+    command = [python(kind, env), *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
+
+
+def snakemake(*arguments: str, **how) -> subprocess.CompletedProcess[str]:
     """`python -m snakemake <arguments>` to its end."""
-    outputs = [os.memfd_create("out"), os.memfd_create("errors")]
-    request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}).encode()
-    assert len(request) < LARGEST_REQUEST
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-        line.connect(_server(tuple((name, env[name]) for name in READ_AT_START if name in env)))
-        socket.send_fds(line, [request], outputs)
-        answer = line.recv(64)
-    assert answer, "the server of quick_start is gone"
-    return subprocess.CompletedProcess(["snakemake", *arguments], int(answer), *(_text(output) for output in outputs))
+    return run("-m", "snakemake", *arguments, **how)
 
 
-def _text(output: int) -> str:
-    os.lseek(output, 0, os.SEEK_SET)
-    with open(output, encoding="utf-8") as file:
-        return file.read()
+def python(kind: str = "snakemake", env: Mapping[str, str] = os.environ) -> str:
+    """A program that takes what `python` takes: `-m` a module, `-c` a program, or a script, each with its arguments.
+
+    The process that runs it has a session of its own; it gets the signals SIGINT and SIGTERM, and is killed with all
+    of its session when the program is. `env`: as far as Python and libraries read it while they start.
+    """
+    server = _server(kind, env)
+    program = Path(f"{server}.python")
+    with locked(program):
+        if not program.exists():
+            client = [sys.executable, "-I", "-S", str(HERE / "quick_client.py"), server]
+            program.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+            program.chmod(0o755)
+    return str(program)
 
 
-@cache
-def _server(started_with: tuple[tuple[str, str], ...]) -> str:
-    """Path of the socket of a new server; it ends when this process does."""
-    path = f"{tempfile.mkdtemp(prefix='quick-')}/server"
+def begin_session() -> None:
+    """Have the workers that this process starts share their servers."""
+    os.environ[SESSION] = f"{os.getpid()}:{tempfile.mkdtemp(prefix='quick-')}"
+
+
+def folder() -> Path:
+    """What the workers of a session share."""
+    if SESSION not in os.environ:
+        begin_session()
+    return Path(os.environ[SESSION].split(":", 1)[1])
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that is named after a path."""
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _server(kind: str, env: Mapping[str, str]) -> str:
+    """Path of the socket of a server, started where there is none yet."""
+    started_with = {name: env[name] for name in READ_AT_START if name in env}
+    name = hashlib.sha256(json.dumps(started_with, sort_keys=True).encode()).hexdigest()[:8]
+    path = folder() / f"{kind}-{name}"
+    with locked(path):
+        if not path.exists():
+            _start(str(path), os.environ[SESSION].split(":")[0], PRELOADED[kind], started_with)
+    return str(path)
+
+
+def _start(path: str, process: str, preloaded: str, started_with: dict[str, str]) -> None:
+    """Return when the new server listens. It ends with the process of this number."""
     env = {name: value for name, value in os.environ.items() if name not in (*READ_AT_START, "PYTHONPATH")}
-    alive, ours = os.pipe()
-    os.set_inheritable(ours, False)
-    subprocess.Popen(
-        [sys.executable, __file__, path, str(alive)],
-        env=env | dict(started_with),
-        pass_fds=[alive],
+    server = subprocess.Popen(
+        [sys.executable, HERE / "quick_server.py", path, process, preloaded],
+        env=env | ONE_THREAD | started_with,
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    os.close(alive)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800  # compiles the libraries where nobody has yet, on a busy machine
     while not os.path.exists(path):
-        assert time.monotonic() < deadline, "the server of quick_start did not start"
+        assert server.poll() is None, "the server of quick_start did not start"
+        assert time.monotonic() < deadline, "the server of quick_start did not start in time"
         time.sleep(0.02)
-    return path
-
-
-def _serve(path: str, alive: int) -> dict:
-    """Fork for every request. Returns in the new processes alone, with the request."""
-    for name in PRELOADED.split():
-        importlib.import_module(name)
-    assert not [name for name in sys.modules if "retcap" in name], "of which checkout, the request says"
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
-    if os.fork() == 0:
-        os.read(alive, 1)  # until the process that started this one ends
-        shutil.rmtree(Path(path).parent, ignore_errors=True)
-        os.kill(os.getppid(), signal.SIGKILL)
-        os._exit(0)
-    os.close(alive)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listening.bind(f"{path}.tmp")
-    listening.listen(64)
-    os.rename(f"{path}.tmp", path)
-    while True:
-        line = listening.accept()[0]
-        if os.fork():
-            line.close()
-            continue
-        listening.close()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        message, outputs, _, _ = socket.recv_fds(line, LARGEST_REQUEST, 2)
-        child = os.fork()
-        if child:
-            line.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
-            os._exit(0)
-        line.close()
-        for place, output in enumerate(outputs, 1):
-            os.dup2(output, place)
-            os.close(output)
-        return json.loads(message)
-
-
-def _become(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
-    """What `python -m snakemake` does, in the place and with the variables of the request."""
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.stdout = os.fdopen(1, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False)
-    sys.path[:1] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv = ["snakemake", *arguments]
-    del sys.modules["__main__"]
-    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    request = _serve(sys.argv[1], int(sys.argv[2]))
-    _become(**request)

@@ -74,7 +74,7 @@ def test_the_jobs_of_a_run_use_it(tmp_path: Path):
         "from retcap.jobs import bytecode\nbytecode.LARGEST = 'large'\nbytecode.keep_for_jobs()\n" + file.read_text()
     )
     path = os.pathsep.join([str(ROOT / "workflow"), str(tmp_path / "packages")])
-    done = toys.run(PYTHONDONTWRITEBYTECODE="1", PYTHONPYCACHEPREFIX="", PYTHONPATH=path)
+    done = toys.run(jobs="", PYTHONDONTWRITEBYTECODE="1", PYTHONPYCACHEPREFIX="", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert list((toys.folder / ".snakemake/bytecode").rglob("large/__init__*.pyc"))
     assert not list((tmp_path / "packages").rglob("*.pyc"))

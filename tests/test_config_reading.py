@@ -1,13 +1,12 @@
 """Configuration files that are broken, or say a thing twice: every fault with its file and line."""
 
 import itertools
-import sys
 from pathlib import Path
-from subprocess import run
 
 import pytest
 import yaml
 
+import quick_start
 from retcap.config import files as config_files
 from retcap.config import reading, resolve
 from test_config_checks import problems, resolved
@@ -160,9 +159,7 @@ def snakemake(*arguments: str, folder: Path = ROOT) -> tuple[int, str]:
         "from snakemake_logger_plugin_retcap import arguments\narguments.install()\n"
         "from snakemake.cli import main\nmain()"
     )
-    done = run(
-        [sys.executable, "-c", program, "-n", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = quick_start.run("-c", program, "-n", *arguments, cwd=folder)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -237,7 +237,8 @@ def test_files_and_folders_are_told_apart(text: str, words: str, tmp_path: Path)
 
 
 def test_tiny_checkpoints_need_training_captions(tmp_path: Path):
-    text = problems("captioning: {train_csv: null}", folder=tmp_path)
+    two = "models: [llava-1.5-7b, qwen2.5-vl-3b]"
+    text = problems(f"captioning: {{train_csv: null, {two}}}", folder=tmp_path)
     assert "train_csv: is null, and the tiny checkpoints of llava-1.5-7b, qwen2.5-vl-3b are trained on it" in text
     one = "captioning: {train_csv: null, checkpoint: hub, options: {llava-1.5-7b: {checkpoint: tiny}}}"
     assert "the tiny checkpoints of llava-1.5-7b are trained" in problems(one, folder=tmp_path)

@@ -2,14 +2,17 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import multiprocessing, nn
+from torch import nn
 
+import quick_start
 from retcap.contrastive import cached_gradient, gather, loss
 from retcap.contrastive.cached_gradient import split
 
@@ -115,7 +118,12 @@ def free_port() -> int:
 @pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def found(request, tmp_path_factory) -> list[dict]:
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(worker, (request.param, free_port(), str(folder)), nprocs=request.param)
+    port, code = free_port(), "import sys, test_distributed as test\ntest.worker(*map(int, sys.argv[1:4]), sys.argv[4])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    python = quick_start.python("torch", environment)
+    commands = [[python, "-c", code, *map(str, (rank, request.param, port, folder))] for rank in range(request.param)]
+    ranks = [subprocess.Popen(command, env=environment) for command in commands]
+    assert [rank.wait() for rank in ranks] == [0] * request.param
     return [torch.load(folder / f"{rank}.pt") for rank in range(request.param)]
 
 
@@ -168,6 +176,8 @@ def test_run_under_torchrun(tmp_path, monkeypatch):
     from retcap.contrastive import training
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(sys, "executable", quick_start.python("torch"))
+    monkeypatch.setenv("PYTHON_EXEC", sys.executable)  # of torchrun, for its ranks
     torch.set_num_threads(1)
     world = write_world(tmp_path / "world")
     initial = tiny_model(tmp_path, dropout_p=0.0, attention_dropout=0.0)

@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+import quick_start
 from workflow_copy import copy_workflow
 
 OTHER = """
@@ -52,8 +51,7 @@ rule copy_report:
 def snakemake(folder: Path, *arguments: str) -> str:
     """What is printed by Snakemake in a folder, where the package is to be found by the workflow itself."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = quick_start.snakemake("--cores", "2", *arguments, cwd=folder, env=environment, jobs="snakemake")
     return done.stdout + done.stderr
 
 

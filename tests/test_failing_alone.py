@@ -8,17 +8,16 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import quick_start
 from retcap.jobs.failures import record
 from workflow_copy import copy_workflow
 
 pytestmark = pytest.mark.slow
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 TRIPWIRE = '''"""Raises or kills as the environment says, such as `caption qwen2.5-vl-3b=kill`."""
 import os, signal
 
@@ -61,16 +60,8 @@ def checkout(tmp_path: Path) -> Path:
 def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess:
     """One run. `environment`: what differs from the test's own."""
     known = {"PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [*SNAKEMAKE, *options],
-        cwd=folder,
-        env=os.environ | known | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done
+    env = os.environ | known | environment
+    return quick_start.snakemake("--cores", "2", *options, cwd=folder, env=env, jobs="torch", merged=True)
 
 
 JOB = r"^[✓✗–] (?:\[ *\d+/\d+\] )?(.+?)(?:: not run, it needs what failed)? +[\d.:]+(?: s)?$"  # a line of the terminal

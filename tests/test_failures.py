@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import quick_start
 from retcap import studies
 from retcap.captioning import failed_pairs
 from retcap.config import Config
@@ -67,9 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(body: str, options: str = "", **environment: str) -> subprocess.CompletedProcess:
     code = f"{HEAD}with job.start(snakemake{options}) as run:\n{textwrap.indent(body, '    ')}"
-    return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    return quick_start.run("-c", code, env=os.environ | environment)
 
 
 TABLE, MODEL, LOG = Path("results/x/out/table.csv"), Path("results/x/out/v1.5-7b"), Path("results/x/logs")
@@ -285,7 +283,7 @@ def test_good_outputs_can_be_noted_to_be_tried_again_until_they_fail_in_the_same
     assert first.startswith("2 of 9 pairs failed [")
     known = f"snakemake.params = Params(fromdict={{'again': {first!r}}})\n"
     code = HEAD + known + f"with job.start(snakemake) as run:\n{textwrap.indent(body, '    ')}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = quick_start.run("-c", code)
     assert done.stdout.strip() == "False"
     assert noted() == first
     assert run(body.replace("a b", "a")).stdout.strip() == "True"
@@ -301,7 +299,7 @@ def test_what_was_noted_does_not_change_the_scratch_folder_or_the_provenance(fol
     first = run(show).stdout
     changed = HEAD + "snakemake.params = Params(fromdict={'seed': 3, 'again': 'failed at 9: x'})\n"
     code = changed + f"with job.start(snakemake) as run:\n{textwrap.indent(show, '    ')}"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout == first
+    assert quick_start.run("-c", code).stdout == first
     assert json.loads((LOG / "score_retrieval/ours/oven.json").read_text())["params"] == {"seed": 3}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import quick_start
 from retcap.terminal import progress
 from workflow_copy import copy_workflow
 
@@ -34,7 +35,7 @@ snakemake = Snakemake(sys.argv[1])
 
 
 def run(folder: Path, body: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(folder, body), capture_output=True, text=True, timeout=60, check=False)
+    return quick_start.run(*command(folder, body)[1:])
 
 
 def command(folder: Path, body: str) -> list[str]:

@@ -260,12 +260,12 @@ def test_a_wildcard_that_two_studies_have_takes_the_values_of_both():
     found = studies.wildcards([*plans.values(), alike])
     assert found["dataset"] == [*SETS, "digits"]
     assert found["probe"] == ["linear"]
-    assert found["captioner"] == ["llava-1.5-7b", "qwen2.5-vl-3b"]
+    assert found["captioner"] == planned().config["captioning"]["models"]
 
 
 def test_everything_reported_lies_below_the_results_once():
     plan = planned(experiment="other")
     parts = [*RetrievalPlan(plan).reported().values(), *CaptioningPlan(plan).reported().values()]
     paths = [path for part in parts for path in ([part] if isinstance(part, str) else part)]
-    assert len(paths) == len(set(paths)) == 4 * (4 + 1 + 1 + 1 + 1 + 1 + 1) + 4 + 2 * 4 + 6  # sets, systems
+    assert len(paths) == len(set(paths)) == 4 * (4 + 1 + 1 + 1 + 1 + 1 + 1) + 4 + 2 * 10 + 7  # sets, systems
     assert all(path.startswith("results/other/") for path in paths)

@@ -75,7 +75,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "panorama_world={train_images: 2501}": WORLD,
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
-    "captioning={metrics: [bleu, cider]}": SCORED,
+    "captioning={metrics: [bleu, cider]}": SCORED | {"count_caption_ngrams"},  # no table for METEOR any more
+    "captioning={metrics: [meteor, cider]}": SCORED,
     "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
@@ -98,10 +99,11 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
-    "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
     "captioning={limit: 9}": PAIRS,
+    "captioning={shuffled_draws: 3}": SCORED,
     "captioning={prompt: 'What of the {query}?'}": TINY,
     "captioning={predictions: {mine: {file: Snakefile}}}": CLEANED | {"caption_elsewhere"},
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import quick_start
 from retcap.reruns import changes, digest
 from workflow_copy import finished_copy, snakemake, stand_in
 
@@ -16,8 +17,7 @@ LLAVA = "captioning={options: {llava-1.5-7b: {batch_size: 3}}}"
 
 def why(folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    command = [sys.executable, "-m", "retcap", "why", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = quick_start.run("-m", "retcap", "why", *arguments, cwd=folder, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -26,10 +26,7 @@ def why(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workflow whose demo has been run, as far as Snakemake can tell."""
-    folder = finished_copy(tmp_path_factory.mktemp("finished"))
-    snakemake(folder, "--forcerun", "write_config", "--", "results/demo/config.yaml")
-    snakemake(folder, "--touch", "--forceall", "--quiet", "all")
-    return folder
+    return finished_copy(tmp_path_factory.mktemp("finished"))
 
 
 def test_a_finished_run_is_up_to_date(finished: Path):
@@ -39,7 +36,7 @@ def test_a_finished_run_is_up_to_date(finished: Path):
 
 def test_a_changed_key_is_named_as_in_the_configuration(finished: Path):
     assert why(finished, "--config", "captioning={max_new_tokens: 32}").splitlines() == [
-        "caption (llava-1.5-7b; qwen2.5-vl-3b), report, write_config:",
+        "caption (8 jobs), report, write_config:",
         "    captioning.max_new_tokens: 64 → 32",
         "These follow from them: check, clean_captions, score_captions, summarise_captioning",
     ]
@@ -76,7 +73,7 @@ def test_a_changed_module_is_named(finished: Path):
         file.write_text(text.replace("CARD = ", "CHANGED = 1\nCARD = "))
         assert why(finished, "results/demo/report.html").splitlines() == [
             "Would run: report",
-            "score_captions (blind; human; llava-1.5-7b; qwen2.5-vl-3b), summarise_captioning:",
+            "score_captions (10 jobs), summarise_captioning:",
             "    code: workflow/retcap/metrics/cider.py changed",
         ]
         file.write_text("# a comment\n" + text)
@@ -139,9 +136,8 @@ def _recorded(folder: Path, output: str) -> list[str]:
 
 
 def test_what_is_no_rule_gets_the_nearest_one(finished: Path):
-    command = [sys.executable, "-m", "retcap", "why", "train_retriver"]
     environment = {**os.environ, "PYTHONPATH": str(finished / "workflow")}
-    done = subprocess.run(command, cwd=finished, env=environment, capture_output=True, text=True, check=False)
+    done = quick_start.run("-m", "retcap", "why", "train_retriver", cwd=finished, env=environment)
     assert done.returncode == 1
     assert "`train_retriver` is no rule and no output of this plan. Did you mean `train_retriever`?" in done.stderr
 

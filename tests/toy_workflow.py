@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import quick_start
+
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2"]
 TOP = """NAMES = {names}
@@ -54,16 +56,12 @@ class Toys:
         (self.folder / "Snakefile").write_text(TOP.format(names=list(bodies)) + rules)
         return self
 
-    def run(self, *arguments: str, plugin: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-        """Snakemake without a terminal."""
-        return subprocess.run(
-            command(*arguments, plugin=plugin),
-            cwd=self.folder,
-            env=environment(**more),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run(
+        self, *arguments: str, plugin: bool = True, jobs: str = "snakemake", **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Snakemake without a terminal, with a quick start; its jobs too, see `quick_start`."""
+        options = command(*arguments, plugin=plugin)[1:]
+        return quick_start.run(*options, cwd=self.folder, env=environment(**more), jobs=jobs)
 
     def on_a_terminal(self, *arguments: str, interrupt_at: str = "") -> tuple[int, str]:
         """Exit status and all that the terminal got; Ctrl-C is typed as soon as a text appears."""

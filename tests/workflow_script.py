@@ -1,9 +1,9 @@
 """Runs one script of the workflow as Snakemake would, in a process of its own, without Snakemake's planning."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+import quick_start
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +42,6 @@ def run_script(
     """Run `workflow/scripts/<rule>.py` in a folder; gives the job's log. Paths may be Paths or strings."""
     given = {"rule": rule, "input": inputs, "output": outputs, "params": params or {}, "wildcards": wildcards or {}}
     script = ROOT / "workflow/scripts" / f"{rule}.py"
-    command = [sys.executable, "-c", PROGRAM, str(script), json.dumps(given, default=str)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = quick_start.run("-c", PROGRAM, str(script), json.dumps(given, default=str), cwd=folder, kind="torch")
     assert done.returncode == 0, done.stdout + done.stderr
     return (folder / f"results/demo/logs/{rule}.log").read_text(encoding="utf-8")

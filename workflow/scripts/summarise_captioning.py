@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from retcap.analysis import compare
 from retcap.captioning import summary
-from retcap.captioning.differences import differences, read_tables
+from retcap.captioning.differences import differences, rank_groups, read_tables
 from retcap.jobs import job
 
 if TYPE_CHECKING:
@@ -23,4 +23,7 @@ with job.start(snakemake, accept_failed=True) as run:
     summary.write(result, run.out.summary)
     tables = read_tables(result, scores)
     gains = differences(result, tables, params.dataset, draws=params.draws, seed=params.seed)
+    ranked = rank_groups(result, tables, gains, draws=params.draws, seed=params.seed)
     compare.write(run.out.differences, gains)
+    compare.write_table(run.out.differences_csv, gains)
+    compare.write_table(run.out.ranks, ranked)

@@ -1,6 +1,8 @@
 """Ranks of systems with what is known of them: an interval from the bootstrap, and groups that no test tells apart."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +24,14 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
     group: str  # letters; systems that share one are indistinguishable at 5 %
 
 
+def read(path: Path | None) -> list[Rank]:
+    """The rows of a `ranks.csv`; none without a file."""
+    if path is None:
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return msgspec.convert(list(csv.DictReader(file)), list[Rank], strict=False)
+
+
 def rank(
     metric: str,
     values: Mapping[str, float],
@@ -38,13 +48,15 @@ def rank(
     """
     sign = 1.0 if higher_is_better else -1.0
     names = sorted(values, key=lambda name: -sign * values[name])
-    order = np.argsort(np.argsort([-sign * draws[name] for name in names], axis=0, kind="stable"), axis=0) + 1
-    tail = (1 - level) / 2
-    bounds = np.quantile(order, [tail, 1 - tail], axis=1, method="nearest").astype(int)
+    drawn, tail = sign * np.array([draws[name] for name in names]), (1 - level) / 2
+    better = (drawn[None, :, :] > drawn[:, None, :]).sum(axis=1)  # of equal systems, each may be the first or the last
+    worse = (drawn[None, :, :] < drawn[:, None, :]).sum(axis=1)
+    lows = np.quantile(1 + better, tail, axis=1, method="lower").astype(int)
+    highs = np.quantile(len(names) - worse, 1 - tail, axis=1, method="higher").astype(int)
     groups = letters(separated(names, tests))
     return [
         Rank(metric=metric, system=name, value=values[name], rank_low=int(low), rank_high=int(high), group=group)
-        for name, low, high, group in zip(names, *bounds, groups, strict=True)
+        for name, low, high, group in zip(names, lows, highs, groups, strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from retcap import plugins
 from retcap.captioning.weights import Weights
 
+PEAKS = ("peak_memory_mb", "gpu_peak_memory_mb")  # of the job; of shards, the largest
 IDENTITY = ("model_id", "revision", "weights_sha256", "dtype", "device")  # what shards of one model have in common
 BASELINES = ("human", "blind", "shuffled")  # rows of the study beside the models
 
@@ -48,7 +49,8 @@ def merged(parts: Sequence[dict[str, Any]], captions: Any) -> dict[str, Any]:
         "shards": [shard for shard, one in enumerate(lost) if one["failed"]],
     }
     sums = {name: sum(part[name] for part in parts) for name in ("kept_from_before", "at_token_cap")}
-    return first | sums | counted(captions) | {"failed_pairs": pairs}
+    peaks = {name: max((part.get(name) or 0.0 for part in parts), default=0.0) or None for name in PEAKS}
+    return first | sums | peaks | counted(captions) | {"failed_pairs": pairs}
 
 
 def jobs(captioner: str, found: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:

@@ -150,6 +150,7 @@ class CaptioningPlan(StudyPlan):
         return {
             "summary": f"{folder}/all_models_summary.json",
             "differences": f"{folder}/differences.json",
+            "ranks": f"{folder}/ranks.csv",
             "pairs": f"{folder}/pairs.parquet",
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",

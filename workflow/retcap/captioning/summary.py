@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from retcap.captioning import outcome
+from retcap.captioning.cost import cost
 from retcap.captions import scoring
 
 
@@ -26,7 +27,7 @@ def summarise(
     by_name = {name: failed_entry(name, reason) for name, reason in failed.items()}
     for name, path in paths.items():
         by_name[name] = json.loads(path.read_text(encoding="utf-8"))
-    entries = [by_name[name] for name in models]
+    entries = [by_name[name] | {"cost": cost(by_name[name])} for name in models]
     completed = sum(entry["status"] == "completed" for entry in entries)
     return {
         "split": split,

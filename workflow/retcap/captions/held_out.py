@@ -44,15 +44,15 @@ def expand(pairs: Pairs, held: Places, *, human: bool) -> Pairs:
     )
 
 
-def fold(found: Mapping[str, Result], module: ModuleType, draws: int) -> dict[str, Result]:
+def fold(found: Mapping[str, Result], module: ModuleType, draws: int, what: str = "refs:held-out") -> dict[str, Result]:
     """Results over the draws of all pairs as results over pairs.
 
     items becomes [pairs, draws], statistics [pairs, draws, S]; the value is the mean of the draws' corpus values. One
-    that has neither keeps its value over all draws.
+    that has neither keeps its value over all draws. `what` was drawn stands in the signature.
     """
     folded = {}
     for key, result in found.items():
-        folded[key] = replace(result, n=result.n // draws, signature=f"{result.signature}|refs:held-out,draws:{draws}")
+        folded[key] = replace(result, n=result.n // draws, signature=f"{result.signature}|{what},draws:{draws}")
         if result.value is None:
             folded[key] = replace(folded[key], items=None, statistics=None)
             continue
@@ -65,6 +65,23 @@ def fold(found: Mapping[str, Result], module: ModuleType, draws: int) -> dict[st
         elif items is not None:
             folded[key] = replace(folded[key], value=float(items.mean()))
     return folded
+
+
+def first(held: Places) -> Places:
+    """The first draw alone: one human caption per pair, as of any other system."""
+    return {item: places[:1] for item, places in held.items()}
+
+
+def spread(found: Mapping[str, Result], draws: int) -> dict[str, Result]:
+    """Results of the first draw in the shape of all: what looks at a caption alone has the same value in each."""
+    return {
+        key: replace(
+            result,
+            signature=f"{result.signature}|draw:first",
+            items=None if result.items is None else np.repeat(result.items[:, None], draws, axis=1),
+        )
+        for key, result in found.items()
+    }
 
 
 def mean_over_draws(key: str, module: ModuleType, draws: int) -> Statistic:

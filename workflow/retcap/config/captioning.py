@@ -147,9 +147,7 @@ class Captioning(Section):
         2048, "panoramas are decoded once and capped to this width", "px", most=PIXELS, least=16
     )
     max_height_px: Positive = key(1024, "and to this height", "px", most=PIXELS, least=16)
-    models: Captioners = key(
-        ["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table: names, or `all`, `light`, `newest`"
-    )
+    models: Captioners = key(["all"], "captioners, in the order of the table: names, or `all`, `light`, `newest`")
     checkpoint: Checkpoint = key(
         "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
     )
@@ -182,8 +180,19 @@ class Captioning(Section):
         "draws",
         most=HELD_OUT,
     )
+    shuffled_draws: NotNegative = key(
+        1,
+        "how often every caption is given to another picture with the same query and scored there; scores are means; "
+        "0: no such row",
+        "draws",
+        most=HELD_OUT,
+    )
     metrics: Unique[CaptionMetric] = key(
-        ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
+        [
+            *("bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice", "chrf", "rouge_score"),
+            *("length", "distinct", "repetition", "refusals"),
+        ],
+        "caption metrics, by plugin name",
     )
     spice: Spice = key(Spice(), "the parser of SPICE")
     judgements: DataPath | None = key(
