@@ -49,7 +49,7 @@ ROOTS = {
             "pillow",
             "psutil",
         ),
-        *("pyarrow", "scikit-learn", "torch", "torchvision", "tqdm", "transformers"),
+        *("peft", "pyarrow", "scikit-learn", "torch", "torchvision", "tqdm", "transformers"),
     ],
     "report": [
         "altair",

@@ -113,5 +113,5 @@ def test_samples_follow_the_probabilities_within_the_nucleus():
 
 
 def test_an_unknown_way_is_named(model):
-    with pytest.raises(ValueError, match="`bean` is no way of decoding. Known: greedy, beam, nucleus, contrastive"):
+    with pytest.raises(ValueError, match=r"`bean` is no way of decoding. Known: greedy, beam, nucleus, contrastive"):
         decoding.decode("bean", model, prefixes(), NUMBERS, END, Settings())

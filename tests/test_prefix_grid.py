@@ -81,7 +81,9 @@ def test_jobs_stay_as_planned_while_they_are_done_in_any_order(
     for number, job in enumerate([*training[::2], *training[1::2]]):
         Path(planned_first.folder, "models", job).mkdir(parents=True)
         if number % 2:
-            own = next(one for one in decoding if planned_first.models_of(one) == [f"{planned_first.folder}/models/{job}"])
+            own = next(
+                one for one in decoding if planned_first.models_of(one) == [f"{planned_first.folder}/models/{job}"]
+            )
             Path(planned_first.folder, "captions", own).mkdir(parents=True)
         now = planned(monkeypatch, tmp_path, cells_per_job=size)
         assert sorted(now.training_jobs) == training

@@ -96,7 +96,7 @@ def plain_prefix(model: PrefixCaptioner, vector) -> list:
 def test_the_loss_is_that_of_equations_written_out_one_position_at_a_time(kind: str):
     model = captioner(kind).double().eval()
     vectors, tokens, mask = batch()
-    weights = {name: value for name, value in model.gpt.state_dict().items()}
+    weights = dict(model.gpt.state_dict())
     expected = []
     for vector, caption, known in zip(vectors.double(), tokens, mask, strict=True):
         words = [int(token) for token, there in zip(caption, known, strict=True) if there]  # no padding at all
@@ -245,9 +245,9 @@ def test_an_original_checkpoint_goes_in_and_out(tmp_path: Path, kind: str):
     assert again.keys() == original.state(model).keys()
     assert all(torch.equal(value, old[name]) for name, value in again.items())
     assert torch.equal(read(*batch()), model(*batch()))
+    wrong = dict(original.state(model))
+    wrong["gpt.x"] = wrong.pop("gpt.transformer.ln_f.bias")
     with pytest.raises(ValueError, match="1 weights are missing and 1 left over, first gpt"):
-        wrong = dict(original.state(model))
-        wrong["gpt.x"] = wrong.pop("gpt.transformer.ln_f.bias")
         original.captioner(wrong, tiny_gpt2.build(), heads=2)
     torch.save({"x": torch.ones(1)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other.pt is no checkpoint of ClipCap"):

@@ -29,7 +29,13 @@ TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
 SCORED_T = PAGE | {"score_transfer", "summarise_transfer"}
 EMBEDDED_T = SCORED_T | {"embed_transfer"}
-CLIP = BUILT | EMBEDDED_T | {"pretrain_tiny_clip"}
+SUMMED_P = PAGE | {"summarise_prefix"}
+SCORED_P = SUMMED_P | {"score_prefix"}
+DECODED_P = SCORED_P | {"caption_prefix"}
+TRAINED_P = DECODED_P | {"train_prefix"}
+EMBEDDED_P = TRAINED_P | {"embed_prefix"}
+LISTED = {"list_prefix_runs"}  # cells that are new, or gone
+CLIP = BUILT | EMBEDDED_T | EMBEDDED_P | {"pretrain_tiny_clip"}
 SCREENED = TRAINED | {"screen_retrieval"}
 READ = SCREENED | {"normalise_retrieval", "check_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
@@ -82,13 +88,28 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "transfer={sets: {digits: {templates: ['a {}']}}}": EMBEDDED_T,
     "transfer={sets: {digits: null}}": PAGE | {"summarise_transfer"},
     "transfer={pixels: false}": PAGE | {"summarise_transfer"},
+    "coco_world={seed: 5}": EMBEDDED_P | LISTED | {"build_coco_world"},
+    "prefix={prefix_lengths: [1, 5, 10, 20]}": TRAINED_P | LISTED,
+    "prefix={prefix_lengths: [1, 10]}": SUMMED_P | LISTED,
+    "prefix={decodings: [greedy, beam, contrastive]}": DECODED_P | LISTED,
+    "prefix={decodings: [beam]}": SUMMED_P | LISTED,
+    "prefix={seeds: [0, 1, 2, 3]}": TRAINED_P | LISTED,
+    "prefix={mappers: [mlp, mlp_matched]}": TRAINED_P | LISTED,
+    "prefix={training: {learning_rate: 1e-3}}": TRAINED_P | LISTED,
+    "prefix={decoding: {beams: 3}}": DECODED_P | LISTED,
+    "prefix={decoding: {top_p: 0.5}}": PAGE,  # of a way of decoding that nobody asks for
+    "prefix={decoding: {batch_size: 7}}": DECODED_P,
+    "prefix={cells_per_job: 2}": PAGE,  # what is done stays as it is
+    "prefix={batch_size: 7}": EMBEDDED_P,
+    "prefix={metrics: [bleu_coco, cider]}": SCORED_P,
+    "prefix={compare: [1, 10]}": SUMMED_P,
     "panorama_world={test_images: 61}": WORLD,
     "panorama_world={train_images: 2501}": WORLD,
     "panorama_world={seed: 5}": WORLD,
     "captioning={bootstrap_draws: 999}": SCORED,
     "captioning={metrics: [bleu, cider]}": SCORED | {"count_caption_ngrams"},  # no table for METEOR any more
     "captioning={metrics: [meteor, cider]}": SCORED,
-    "captioning={spice: {download: true}}": SCORED | {"find_spice_parser"},
+    "captioning={spice: {download: true}}": SCORED | SCORED_P | {"find_spice_parser"},
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
@@ -142,6 +163,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "summarise_retrieval",
         "summarise_captioning",
         "summarise_transfer",
+        "summarise_prefix",
         "report",
         "check",
     },
@@ -157,8 +179,14 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
         "check",
     },
     ("workflow/retcap/captions/java.py", "import os", "import os\nCHANGED = 1"): (SCORED - {"write_config"})
+    | SCORED_P - {"write_config"}
     | {"count_caption_ngrams"},
-    ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): SCORED - {"write_config"},
+    ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): (SCORED | SCORED_P) - {"write_config"},
+    ("workflow/retcap/prefix/mappers.py", "MLP, MATCHED", "CHANGED = 1\nMLP, MATCHED"): TRAINED_P - {"write_config"},
+    ("workflow/retcap/prefix/power.py", "POWER = 0.05, 0.8", "POWER = 0.05, 0.9"): SUMMED_P - {"write_config"},
+    ("workflow/retcap/worlds/coco/build.py", "RESTVAL = 0.2", "RESTVAL = 0.3"): EMBEDDED_P
+    - {"write_config"}
+    | {"build_coco_world"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny_captioner.py", "VOCABULARY = 800", "VOCABULARY = 801"): TINY - {"write_config"},
@@ -301,6 +329,17 @@ def test_a_further_seed_leaves_the_training_that_is_there_alone(finished: Path):
     assert "scoring ret2-seed1 on m2kr_okvqa" in text
     for left in ("training ret2 (", "building ret2\n", "scoring ret2 on", "scoring untrained-ret2"):
         assert left not in text
+
+
+def test_a_further_prefix_length_runs_its_own_cells_alone(finished: Path):
+    text = snakemake(finished, "-n", "--config", "prefix={prefix_lengths: [1, 5, 10, 20]}")
+    titles = re.findall(r"^Job \d+: (.+?)(?: \(.*)?$", text, re.MULTILINE)
+    own = [title for title in titles if "mlp tuned" in title]
+    assert sorted(own) == [
+        "captioning with mlp tuned k=5 seed 0 greedy, mlp tuned k=5 seed 0 beam and 4 more",
+        "scoring mlp tuned k=5 seed 0 greedy, mlp tuned k=5 seed 0 beam and 4 more",
+        "training mlp tuned k=5 seed 0, mlp tuned k=5 seed 1 and 1 more",
+    ]
 
 
 def test_a_retriever_that_takes_another_side_packs_for_itself_and_leaves_the_others_alone(finished: Path):

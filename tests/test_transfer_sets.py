@@ -155,7 +155,7 @@ def test_every_classification_plugin_has_the_three_functions(name: str):
 
 
 def test_the_sweep_of_classification_plugins_is_complete():
-    assert plugins.names("datasets", "classification") == ["image_folder", "sklearn_digits", "webdataset_tars"]
+    assert plugins.names("datasets", "classification") == ["coco", "image_folder", "sklearn_digits", "webdataset_tars"]
 
 
 @pytest.fixture(scope="module")

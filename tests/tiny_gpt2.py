@@ -14,5 +14,5 @@ def build(seed: int = 0, **options: Any) -> Any:
     ends = {"bos_token_id": 0, "eos_token_id": 0}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = GPT2Config(**{**sizes, **quiet, **ends, **options}, initializer_range=0.5)
+        config = GPT2Config(**{**sizes, **quiet, **ends, "initializer_range": 0.5, **options})
         return GPT2LMHeadModel(config).eval()

@@ -144,10 +144,25 @@ def matched_hidden(vector_size: int, width: int, prefix_length: int, like: int) 
 
 
 def build(
-    kind: str, vector_size: int, width: int, prefix_length: int, *, matched_to: int, layers: int, heads: int
+    kind: str,
+    vector_size: int,
+    width: int,
+    prefix_length: int,
+    *,
+    matched_to: int | None,
+    layers: int | None,
+    heads: int | None,
 ) -> nn.Module:
-    """A mapper by its name in the configuration; its initial weights come from torch's generator."""
+    """A mapper by its name in the configuration; its initial weights come from torch's generator.
+
+    What concerns another mapper is None.
+    """
     if kind == TRANSFORMER:
+        assert layers is not None
+        assert heads is not None
         return TransformerMapper(vector_size, width, prefix_length, layers=layers, heads=heads)
-    hidden = matched_hidden(vector_size, width, prefix_length, matched_to) if kind == MATCHED else None
+    hidden = None
+    if kind == MATCHED:
+        assert matched_to is not None
+        hidden = matched_hidden(vector_size, width, prefix_length, matched_to)
     return MlpMapper(vector_size, width, prefix_length, hidden)

@@ -52,8 +52,9 @@ def write(folder: Path, world: World, seed: int) -> None:
 def captions(folder: Path) -> list[str]:
     """All training captions, in order: what a language model may read."""
     content = json.loads((folder / ANNOTATIONS).read_text(encoding="utf-8"))
-    found = [one for image in content["images"] if image["split"] in ("train", "restval") for one in image["sentences"]]
-    return [one["raw"].strip() for one in found if one["raw"]]
+    images = {image["filename"]: image for image in content["images"] if image["split"] in ("train", "restval")}
+    raws = [one["raw"].strip() for image in images.values() for one in image["sentences"]]
+    return [raw for raw in raws if raw]
 
 
 def _sentence(words: str, rng: np.random.Generator) -> str:
