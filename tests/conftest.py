@@ -1,4 +1,4 @@
-"""Before the first test: annotations are checked, and what tests start finds byte code and a quick start.
+"""Before the first test: annotations with shapes are checked, and what tests start finds byte code and a quick start.
 
 Byte code is found also where Python may not keep it beside the packages. What the tests start says the same whether
 `uv run pytest` or Python itself started them.
@@ -9,10 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import beartype
 import jaxtyping
 import pytest
-from beartype import claw
 from xdist.scheduler import LoadFileScheduling
 
 import quick_start
@@ -28,9 +26,7 @@ def shaped_modules() -> list[str]:
 
 
 SPREAD = ("test_failing_alone.py", "test_own_data.py", "test_tiny_clip.py", "test_training_resume.py")
-SHAPED = shaped_modules()
-jaxtyping.install_import_hook(SHAPED, "beartype.beartype")  # shapes agree within a call
-claw.beartype_package("retcap", conf=beartype.BeartypeConf(is_pep484_tower=True, claw_skip_package_names=tuple(SHAPED)))
+jaxtyping.install_import_hook(shaped_modules(), "beartype.beartype")
 
 
 def pytest_sessionstart() -> None:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from report_fixture_retrieval import retrieval, write_json, write_parquet
 from retcap.analysis import compare
-from retcap.captioning.differences import differences
+from retcap.captioning.differences import differences, rank_groups
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
 from retcap.report.inputs import CaptioningInputs, ReportInputs
@@ -96,9 +96,11 @@ def captioning(folder: Path, image_count: int) -> CaptioningInputs:
     }
     found = differences(records, tables, "panorama_world", draws=1000, seed=0)
     compare.write(folder / "differences.json", found)
+    compare.write_table(folder / "ranks.csv", rank_groups(records, tables, found, draws=200, seed=0))
     return CaptioningInputs(
         summary=write_json(folder / "all_models_summary.json", {"total": 8, "completed": 7, "failed": 1, **records}),
         differences=folder / "differences.json",
+        ranks=folder / "ranks.csv",
         scores=scores,
         captions=captions,
         items=write_parquet(folder / "pairs.parquet", items),
@@ -211,7 +213,15 @@ def _metrics(name: str, table: pd.DataFrame) -> dict:
     details["bleu4_coco"] = details["bleu4"] | {"signature": "bleu4_coco|tok:ptb"}
     values = {key: details[key]["value"] for key in (*SCALES, "spice")}
     lost = 3 if name == "gemma-3-4b" else 0
+    rates = {
+        "captions": 99,
+        "captions_per_second": 0.2 * len(name),
+        "tokens": 1980,
+        "tokens_per_second": 4.0 * len(name),
+    }
+    cost = rates | {"seconds": 99.0, "peak_memory_mb": 3210.5, "gpu_peak_memory_mb": 15234.0}
     return base | {
+        "cost": None if name in BASELINES else cost,
         "status": "completed",
         "reason": None,
         "num_samples": len(table),

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.retrieval.judging import dialects, plain
 from retcap.retrieval.judging.answers import parse_answers
-from retcap.retrieval.judging.dialects import answer_patterns, gold_keys, passage_key, plain_pseudo_recall, plain_recall
+from retcap.retrieval.judging.files import Files
 from retcap.retrieval.m2kr.normalise import normalise
 from retcap.retrieval.scoring import score_hits
 
@@ -71,7 +72,7 @@ def score_files(records, corpus, rankings, dialect="strict", ks=(1, 2, 3), **opt
     """`score` of the tables that the reader makes of the records."""
     queries, passages = tables_from_files(records, corpus)
     hits = hit_table(rankings, queries, passages)
-    return score_hits(queries, passages, hits, ks, dialect, about=ABOUT, **options).result
+    return score_hits(Files.of(queries, passages, hits), ks, dialect, about=ABOUT, **options).result
 
 
 def hit_table(rankings: Sequence[Sequence[int]], queries: pa.Table, passages: pa.Table) -> pa.Table:
@@ -94,7 +95,7 @@ def score(records, corpus, rankings, dialect="strict", ks=(1, 2, 3), **options) 
     """The result of scoring such a world, without intervals."""
     queries, passages = query_table(records), passage_table(corpus)
     hits = hit_table(rankings, queries, passages)
-    return score_hits(queries, passages, hits, ks, dialect, about=ABOUT, **options).result
+    return score_hits(Files.of(queries, passages, hits), ks, dialect, about=ABOUT, **options).result
 
 
 def value(result: dict[str, Any], metric: str) -> float | None:
@@ -103,11 +104,11 @@ def value(result: dict[str, Any], metric: str) -> float | None:
 
 def plain_scores(records, corpus, rankings, dialect, k) -> tuple[float, float | None]:
     """(R@K, PR@K) of the file by the plain functions, query by query."""
-    recalls, pseudo = [], []
+    recalls, pseudo, rules = [], [], dialects.load(dialect)
     for number, (record, rows) in enumerate(zip(records, rankings, strict=True)):
-        keys = [passage_key(corpus[row][0], dialect) for row in rows]
-        recalls.append(plain_recall(gold_keys(record.get("passage_id"), dialect, f"q{number}"), keys, k, dialect))
-        patterns = answer_patterns(record.get("answer"), dialect, f"q{number}")
-        pseudo.append(plain_pseudo_recall(patterns, [(corpus[row][0], corpus[row][1]) for row in rows], k, dialect))
+        keys = [rules.passage_key(corpus[row][0]) for row in rows]
+        recalls.append(plain.recall(rules.gold_keys(record.get("passage_id"), f"q{number}"), keys, k, dialect))
+        patterns = rules.answer_patterns(record.get("answer"), f"q{number}")
+        pseudo.append(plain.pseudo_recall(patterns, [(corpus[row][0], corpus[row][1]) for row in rows], k, dialect))
     counted = [one for one in pseudo if one is not None]
     return float(np.mean(recalls)), float(np.mean(counted)) if counted else None

@@ -68,7 +68,7 @@ def test_card_is_complete(name):
     assert card.dtype == "bfloat16"  # float16 overflows in two of the families
     assert card.gpu_mem_gb > 2 * card.params_b  # two bytes per weight, and room to work
     assert not card.trust_remote_code
-    assert tuple(policies.words(plugin)) == POLICIES
+    assert tuple(policies.words(plugin)) == (*POLICIES, "views")
     assert recipes.load(name).STEPS > 0
 
 
@@ -209,7 +209,7 @@ def test_letterbox_and_squash_on_pixels(panorama):
 def test_unknown_policy_and_prompt_set_are_named(name, folders):
     with pytest.raises(ValueError, match=f"{name} has no image policy 'crop'. It has: native, letterbox, squash"):
         tiny_captioners.load(name, folders[name], policy="crop")
-    with pytest.raises(ValueError, match=r"No prompt set is named 'long'\. Known: bare, instruct"):
+    with pytest.raises(ValueError, match=r"must be one of bare, instruct, or a text with .*Got 'long' instead"):
         prompts.request("people", "long")
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from retcap import metric_titles, plugins
+from retcap import metric_titles, plugins, studies
+from retcap.config import resolve
+from retcap.plan import Plan, StudyPlan
 from retcap.retrieval.summary import published_rows
 from retcap.terminal import closing
 
@@ -20,9 +22,15 @@ CONFIG = {
         "retrievers": {"ret2": {}},
         "training": {"seeds": [0, 7]},
     },
+    "captioning": {"csv": None, "predictions": {}},
 }
+RESULTS = Path("results/toy")
 COLUMNS = ("system", "dataset", "metric", "value", "floor", "dialect", "source")
 LONG_AGO = 1_600_000_000
+
+
+def running(**values: object) -> list[StudyPlan]:
+    return studies.running(studies.plans(Plan(CONFIG | values, Path("workflow"))))
 
 
 def row(system: str, dataset: str, value: float, metric: str = "R@5", dialect: str = "strict") -> dict[str, object]:
@@ -40,9 +48,10 @@ def entry(name: str, kind: str = "model", reason: str | None = None, **values: f
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Results of both studies: two systems on two sets, one model that failed, one line set aside."""
-    folder = tmp_path / "results/toy"
+    monkeypatch.chdir(tmp_path)
+    folder = RESULTS
     (folder / "retrieval").mkdir(parents=True)
     with (folder / "retrieval/results.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
@@ -80,7 +89,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_all_tables_stand_in_the_last_lines_of_a_whole_run(results: Path):
-    text = closing.block(results, CONFIG, started=0)
+    text = closing.block(results, running(), started=0)
     assert (
         text
         == f"""Retrieval: R@5 in percent of the queries
@@ -120,7 +129,7 @@ def test_systems_that_failed_and_several_trainings_stand_in_the_table_of_retriev
         table = csv.DictWriter(file, COLUMNS, restval="")
         table.writerow(row("ret2-seed7", "oven", 0.395))
         table.writerows({"system": "bad", "dataset": f"m2kr_{one}", "source": reason} for one in ("oven", "evqa"))
-    text = closing.block(results, CONFIG, started=0)
+    text = closing.block(results, running(), started=0)
     assert text.startswith("""Retrieval: R@5 in percent of the queries
                          OVEN  E-VQA
 ret2                     40.5   19.5
@@ -133,35 +142,36 @@ bad failed: MemoryError (embed_retrieval bad)
 
 
 def test_a_human_row_of_generated_captions_says_so(results: Path):
-    assert "human (baseline, generated)   0.407" in closing.block(results, CONFIG, generated=True, started=0)
-    assert "human (baseline)  " in closing.block(results, CONFIG, started=0)
+    config = resolve({"experiment": "toy", "studies": ["captioning"]})
+    generated = studies.running(studies.plans(Plan(config, Path("workflow"))))
+    assert "human (baseline, generated)   0.407" in closing.block(results, generated, started=0)
+    assert "human (baseline)  " in closing.block(results, running(), started=0)
 
 
 def test_what_a_run_has_not_made_is_left_out_and_an_old_report_is_called_old(results: Path):
     for name in ("report.html", "retrieval/results.csv"):
         os.utime(results / name, (LONG_AGO, LONG_AGO))
-    text = closing.block(results, CONFIG, started=LONG_AGO + 1)
+    text = closing.block(results, running(), started=LONG_AGO + 1)
     assert "Retrieval" not in text
     assert "Captioning: 1 of 2" in text
     assert "The report is of 2020-09-1" in text
     assert "this run has not written it anew" in text
     (results / "report.html").unlink()
     os.utime(results / "captioning/all_models_summary.json", (LONG_AGO, LONG_AGO))
-    assert closing.block(results, CONFIG, started=LONG_AGO + 1) == ""
+    assert closing.block(results, running(), started=LONG_AGO + 1) == ""
 
 
 def test_a_new_report_brings_the_tables_of_all_studies_it_shows(results: Path):
     os.utime(results / "retrieval/results.csv", (LONG_AGO, LONG_AGO))
-    assert "Retrieval: R@5" in closing.block(results, CONFIG, started=LONG_AGO + 1)
-    assert "Retrieval" not in closing.block(results, CONFIG | {"studies": ["captioning"]}, started=LONG_AGO + 1)
+    assert "Retrieval: R@5" in closing.block(results, running(), started=LONG_AGO + 1)
+    assert "Retrieval" not in closing.block(results, running(studies=["captioning"]), started=LONG_AGO + 1)
 
 
 def test_broken_result_files_do_not_fail_a_run(results: Path, caplog: pytest.LogCaptureFixture, monkeypatch):
-    monkeypatch.chdir(results.parents[1])
     monkeypatch.setattr(closing, "STARTED", 0)
     (results / "captioning/all_models_summary.json").write_text("{")
     caplog.set_level("INFO", logger="snakemake.logging")
-    closing.say(CONFIG)
+    closing.say(Plan(CONFIG, Path("workflow")), running())
     assert "The tables cannot be shown (JSONDecodeError: " in caplog.text
 
 

@@ -73,7 +73,10 @@ def test_all_errors_come_at_once_with_file_line_and_remedy(tmp_path: Path):
     for line, words in [
         (2, "captioning.modles: unknown key. Did you mean `models`?"),
         (3, "captioning.models[1]: No captioner is named `qwen2.5-vl-3`. Did you mean `qwen2.5-vl-3b`?"),
-        (4, "captioning.prompt: must be 'bare' or 'instruct'. Got 'bear' instead. Did you mean `bare`?"),
+        (
+            4,
+            "captioning.prompt: must be one of bare, instruct, or a text with `{query}` where the query goes. Got",
+        ),
         (5, "captioning.batch_size: input should be a valid integer"),
         (8, "captioning.options.llava-1.5-7b.chekpoint: unknown key. Did you mean `checkpoint`?"),
         (9, "sed: unknown key. Did you mean `seed`?"),
@@ -159,7 +162,7 @@ def test_an_experiment_name_cannot_leave_the_results_folder(name: str):
         ({"k": []}, "retrieval.k: list should have at least 1 item"),
         ({"k": [5, 1, 5]}, "retrieval.k: each cut-off once. Got 5, 1, 5 instead."),
         ({"dialects": []}, "retrieval.dialects: list should have at least 1 item"),
-        ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be 'strict', 'ret' or 'flmr'. Got 'trec' instead."),
+        ({"dialects": ["trec"]}, r"retrieval.dialects\[0\]: must be one of flmr, ret, strict. Got 'trec' instead."),
         ({"k": [5, 200]}, "retrieval.k: 200 lies beyond search.depth = 100. Search deeper or lower k"),
     ],
 )

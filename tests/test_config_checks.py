@@ -8,9 +8,10 @@ import msgspec
 import pytest
 import yaml
 
-from retcap.config import Config, checks, resolve
+from retcap.config import Config, resolve
 from retcap.config import files as config_files
 from retcap.config.errors import ConfigError
+from retcap.config.retrieval_checks import ELSEWHERE
 from retcap.retrieval.splits import audit
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.layers import STRATEGIES
@@ -65,7 +66,7 @@ def test_checks_over_several_keys_do_not_hide_each_other(tmp_path: Path):
     for line, words in [
         (1, "experiment: 'a/b' cannot be a name"),
         (3, "retrieval.k: 200 lies beyond search.depth = 100"),
-        (4, "retrieval.dialects[0]: must be 'strict', 'ret' or 'flmr'. Got 'trec'"),
+        (4, "retrieval.dialects[0]: must be one of flmr, ret, strict. Got 'trec'"),
         (7, "retrieval.retrievers.ret2.backbone: no backbone is named `x`. Known: tiny"),
         (9, "retrieval.retrievers.ret2.cell.hiden_size: unknown field. Did you mean `hidden_size`?"),
         (10, "retrieval.retrievers.ret2.cell.pooling: 'none' gives a matrix of tokens"),
@@ -253,7 +254,7 @@ def test_audit_checks_are_validated_before_anything_runs(tmp_path: Path):
 
 def test_the_readme_lists_every_field_of_the_cell_that_may_be_set():
     tables = list(config_files._cell_tables())
-    allowed = [field.name for field in msgspec.structs.fields(ReTConfig) if field.name not in checks.ELSEWHERE]
+    allowed = [field.name for field in msgspec.structs.fields(ReTConfig) if field.name not in ELSEWHERE]
     assert [row.split("`")[1] for row in tables[2 : 2 + len(allowed)]] == allowed
     assert "| `hidden_size` | `1024` | d, size of the cell's state" in "\n".join(tables)
     named = [row.split("`")[1] for row in tables[-len(STRATEGIES) :]]

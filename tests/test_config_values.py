@@ -173,7 +173,7 @@ def test_nothing_is_listed_twice(text: str, words: str, tmp_path: Path):
     [
         ("a{b}.csv", "has braces, which Snakemake takes for wildcards. Rename"),
         ("a<b>.csv", "has angle brackets, which Snakemake takes for path variables. Rename"),
-        ("<word>/a.csv", "begins with an unknown placeholder. Known: `<m2kr_world>`, `<panorama_world>`, `<m2kr>`"),
+        ("<word>/a.csv", "begins with an unknown placeholder. Known: `<m2kr_world>`, `<m2kr>`, `<panorama_world>`"),
         ('a\\nb.csv', "has a line break or another control character"),
     ],
 )  # fmt: skip
@@ -237,7 +237,8 @@ def test_files_and_folders_are_told_apart(text: str, words: str, tmp_path: Path)
 
 
 def test_tiny_checkpoints_need_training_captions(tmp_path: Path):
-    text = problems("captioning: {train_csv: null}", folder=tmp_path)
+    two = "models: [llava-1.5-7b, qwen2.5-vl-3b]"
+    text = problems(f"captioning: {{train_csv: null, {two}}}", folder=tmp_path)
     assert "train_csv: is null, and the tiny checkpoints of llava-1.5-7b, qwen2.5-vl-3b are trained on it" in text
     one = "captioning: {train_csv: null, checkpoint: hub, options: {llava-1.5-7b: {checkpoint: tiny}}}"
     assert "the tiny checkpoints of llava-1.5-7b are trained" in problems(one, folder=tmp_path)

@@ -6,20 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retrieval_tables as world
-from retcap.retrieval.judging import numerals
-from retcap.retrieval.judging.dialects import (
-    DIALECTS,
-    DialectError,
-    Patterns,
-    answer_patterns,
-    contains_answer,
-    dialect_of,
-    plain_pseudo_recall,
-    plain_recall,
-    query_text,
-)
+from retcap.retrieval.judging import dialects, numerals, plain
+from retcap.retrieval.judging.files import Files
 from retcap.retrieval.judging.matching import find
+from retcap.retrieval.judging.patterns import Patterns
+from retcap.retrieval.judging.rules import DialectError
 
+DIALECTS = dialects.names()
 ORIGINALS = ("ret", "flmr")
 
 
@@ -35,9 +28,11 @@ def recalls(records, corpus, rankings, dialect, ks=(1, 2, 3), metric="R"):
 
 
 def test_all_dialects_are_covered():
-    assert list(DIALECTS) == ["strict", "ret", "flmr"]
-    with pytest.raises(ValueError, match="one of strict, ret, flmr"):
-        dialect_of("trec")
+    assert DIALECTS == ["flmr", "ret", "strict"]
+    assert [dialects.load(name).name for name in DIALECTS] == DIALECTS
+    assert all(dialects.load(name).in_words for name in DIALECTS)
+    with pytest.raises(ValueError, match=r"one of flmr, ret, strict\. Got 'trec' instead"):
+        dialects.load("trec")
 
 
 # 1 ------------------------------------------------------------------------------------------------ string answer
@@ -51,9 +46,9 @@ def test_case_01_a_string_answer_is_one_answer(dialect, expected):
 
 
 def test_case_01_without_a_blank_the_characters_still_match_almost_everything():
-    patterns = answer_patterns("Boston", "ret", "q")
+    patterns = dialects.load("ret").answer_patterns("Boston", "q")
     assert patterns.texts == ("b", "o", "s", "t", "n")
-    assert contains_answer(patterns, "a zoo", "ret")
+    assert patterns.are_in("a zoo")
 
 
 # 2 ------------------------------------------------------------------------------------------- null passage text
@@ -72,7 +67,7 @@ def test_case_02_the_originals_stop_and_the_message_names_query_and_row(dialect)
     with pytest.raises(DialectError, match=rf"query row 0 \(id 'q0'\): .* rank 2 \(row 1\) has no text; {dialect}"):
         world.score_files(records, corpus, [[0, 1]], dialect)
     with pytest.raises(DialectError, match="without text"):  # also when an earlier text already matched
-        plain_pseudo_recall(Patterns(("zoo",)), [("b", "the zoo"), ("a", None)], 2, dialect)
+        plain.pseudo_recall(Patterns(("zoo",)), [("b", "the zoo"), ("a", None)], 2, dialect)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -253,7 +248,7 @@ def test_case_09_short_and_empty_lists(dialect):
         with pytest.raises(DialectError, match=rf"query row 0 .* has no hits; {dialect} takes the maximum of nothing"):
             world.score_files(records, corpus, [[], [2, 1, 0]], dialect)
         with pytest.raises(DialectError, match="maximum of nothing"):
-            plain_recall(["a"], [], 1, dialect)
+            plain.recall(["a"], [], 1, dialect)
 
 
 # 10 --------------------------------------------------------------------------------------------------- types of ids
@@ -294,7 +289,7 @@ def test_case_11_equal_scores_are_judged_in_the_order_of_the_ranks(dialect):
     tied = hits.set_column(hits.column_names.index("score"), "score", [np.zeros(2, dtype=np.float32)])
     backwards = tied.take([1, 0])  # the order of the lines in the file must not matter
     for table in (tied, backwards):
-        result = world.score_hits(queries, passages, table, (1, 2), dialect, about=world.ABOUT).result
+        result = world.score_hits(Files.of(queries, passages, table), (1, 2), dialect, about=world.ABOUT).result
         assert [world.value(result, f"R@{k}") for k in (1, 2)] == [0.0, 1.0]
 
 
@@ -315,14 +310,18 @@ def test_case_12_names_are_exact_values(dialect):
 # 13 ------------------------------------------------------------------------------------------ empty instructions
 
 
+def query_text(dialect, instruction, question):
+    return dialects.load(dialect).query_text(instruction, question)
+
+
 def test_case_13_query_text():
-    assert query_text("", " what? ", "strict") == "what?"
-    assert query_text("", "", "strict") == ""
-    assert query_text("Find documents: ", "what?", "strict") == "Find documents: what?"
-    assert query_text("Find documents: ", "what?", "ret") == "Find documents:  what?"  # two blanks
-    assert query_text("Find: it", "what?", "flmr") == "Find[MASK] it[MASK]what?"
+    assert query_text("strict", "", " what? ") == "what?"
+    assert query_text("strict", "", "") == ""
+    assert query_text("strict", "Find documents: ", "what?") == "Find documents: what?"
+    assert query_text("ret", "Find documents: ", "what?") == "Find documents:  what?"  # two blanks
+    assert query_text("flmr", "Find: it", "what?") == "Find[MASK] it[MASK]what?"
     with pytest.raises(DialectError, match="instruction is empty"):
-        query_text("", "what?", "flmr")
+        query_text("flmr", "", "what?")
 
 
 # ------------------------------------------------------------------------------- the fast path equals the plain one
@@ -336,7 +335,7 @@ ANSWER = st.one_of(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data(), st.sampled_from(list(DIALECTS)))
+@given(st.data(), st.sampled_from(DIALECTS))
 def test_vectorised_scores_equal_the_plain_ones(data, dialect):
     corpus = [
         (data.draw(st.sampled_from(["p0", "p1", "p2", "p 3", "4"])), data.draw(st.none() | TEXT))

@@ -1,5 +1,6 @@
 """Differences between systems: one layer for both studies, with the numbers that each study had before it."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import compared_systems
-from retcap.analysis import compare
+from retcap.analysis import compare, ranks
 from retcap.captioning.differences import differences as of_captions
 from retcap.jobs.failures import record
 from retcap.jobs.failures.record import Failure
@@ -103,11 +104,17 @@ def test_the_summary_writes_them_beside_a_system_that_failed(tmp_path: Path):
             tables[name].to_parquet(places[1])
         for kind, place in zip(paths, places, strict=True):
             paths[kind].append(str(place))
+    (tmp_path / "coverage.json").write_text(json.dumps({"first_look": {"first_pairs": 3, "of": 9}}))
     run_script(
         tmp_path,
         "summarise_captioning",
-        inputs=paths,
-        outputs={"summary": "summary.json", "differences": "differences.json"},
+        inputs=paths | {"coverage": str(tmp_path / "coverage.json")},
+        outputs={
+            "summary": "summary.json",
+            "differences": "differences.json",
+            "differences_csv": "differences.csv",
+            "ranks": "ranks.csv",
+        },
         params={
             "models": ["low", "high"],
             "baselines": ["blind", "human"],
@@ -117,11 +124,17 @@ def test_the_summary_writes_them_beside_a_system_that_failed(tmp_path: Path):
             "seed": 0,
         },
     )
-    assert json.loads((tmp_path / "summary.json").read_text())["failures"] == {
-        "low": "OSError: disk full (score_captions low)"
-    }
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["failures"] == {"low": "OSError: disk full (score_captions low)"}
+    assert summary["first_look"] == {"first_pairs": 3, "of": 9}
     found = msgspec.json.decode((tmp_path / "differences.json").read_bytes(), type=list[Difference])
     assert {(one.first, one.second) for one in found} == {("high", "blind"), ("high", "human"), ("blind", "human")}
+    with open(tmp_path / "differences.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["first"], row["second"], float(row["difference"])) for row in table] == [
+        (one.first, one.second, one.difference) for one in found
+    ]
+    assert ranks.read(tmp_path / "ranks.csv") == []  # one model is left: there is nothing to rank
     whole = captioning()
     assert [whole[one.references, one.metric, one.first, one.second] for one in found] == found
 

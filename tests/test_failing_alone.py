@@ -216,11 +216,13 @@ def test_failed_pairs_are_counted_and_tried_again_and_too_many_fail_the_model(ch
     assert summary(checkout)["failures"] == {"llava-1.5-7b": reason}
     assert f"  - llava-1.5-7b: {reason}." in judged.stdout
     assert reason in (checkout / "results/demo/report.html").read_text()
+    strict = captioning(models="[llava-1.5-7b]", more=", max_failed_share: 0.05, shards: 2")
     mended = run(checkout, *strict)
     assert mended.returncode == 0, mended.stdout
-    log = (checkout / "results/demo/logs/caption/llava-1.5-7b.log").read_text()
-    assert " 0 failed, " in log
-    assert f" {len(items) - broken} kept from before" in log  # only the failed pairs were captioned again
+    assert "captioning with llava-1.5-7b, shard 1" in mended.stdout
+    found = json.loads((checkout / "results/demo/captioning/captions/llava-1.5-7b.json").read_text())
+    assert found["kept_from_before"] == len(items) - broken  # by one job; two caption what had failed alone
+    assert (found["failed_pairs"]["failed"], found["failed_pairs"]["of"]) == (0, len(items))
     assert "Nothing to be done" in run(checkout, "-n", *strict).stdout
 
 

@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 import quick_start
+from retcap import studies
 from retcap.captioning import failed_pairs
 from retcap.config import Config
 from retcap.jobs import memory
-from retcap.jobs.failures import again, alone, killed, record, verdict
+from retcap.jobs.failures import again, killed, record, verdict
 from retcap.jobs.failures.record import Failure
 
 ROOT = Path(__file__).parents[1]
@@ -29,10 +30,11 @@ import logging, os, signal, sys, time
 from pathlib import Path
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 from retcap.jobs import job
-from retcap.jobs.failures import alone
+from retcap import studies
+from retcap.plan import Alone
 
 attempt = int(os.environ.get("ATTEMPT", "1"))
-alone.RULES["score_retrieval"] = alone.Alone("retrieval.bootstrap_draws", folders=("model",))
+studies.alone()["score_retrieval"] = Alone("retrieval.bootstrap_draws", folders=("model",))
 
 class Snakemake:
     rule, threads, scriptdir = os.environ.get("RULE", "score_retrieval"), 1, "."
@@ -317,14 +319,15 @@ def test_a_torn_record_is_an_error_and_never_data(folder: Path):
 
 
 def rules() -> dict[str, str]:
-    """Text of every rule by name."""
+    """Text of every rule by name, also of one that stands below an `if`."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    return dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL))
+    found = re.finditer(r"^( *)rule (\w+):\n(.*?)(?=^\1\S|^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    return {one[2]: one[3] for one in found}
 
 
 def test_every_rule_that_may_fail_alone_says_so_in_its_rule():
     found = {name for name, body in rules().items() if "retries: ALONE\n" in body}
-    assert found == set(alone.RULES)
+    assert found == set(studies.alone())
     for name, body in rules().items():
         assert ("attempt=attempt,\n" in body) is (name in found), name
         assert (f'again=again("{name}"),\n' in body) is (name in found), name
@@ -332,13 +335,14 @@ def test_every_rule_that_may_fail_alone_says_so_in_its_rule():
 
 
 def test_the_folders_among_the_outputs_are_known():
-    for name, known in alone.RULES.items():
-        body = rules()[name] + ("model=directory(best)\nbest=directory(" if "**best_per_set()" in rules()[name] else "")
+    for name, known in studies.alone().items():
+        kept = "retrieval.best_per_set()" in rules()[name]
+        body = rules()[name] + ("model=directory(best)\nbest=directory(" if kept else "")
         assert set(re.findall(r"(\w+)=directory\(", body)) == set(known.folders), name
 
 
 def test_the_keys_to_lower_exist():
-    for name, known in alone.RULES.items():
+    for name, known in studies.alone().items():
         section: object = Config().model_dump()
         for part in filter(None, known.lower.split(".")):
             if part == "{captioner}":

@@ -202,7 +202,7 @@ def test_bad_calls_are_refused(captioner, world):
         generate.caption_all(captioner, items, pack, batch_size=0)
 
 
-def test_batches_are_by_length_longest_first_and_keep_images_together(captioner):
+def test_batches_are_by_length_longest_first_and_keep_images_together():
     long = "what the people on the far side of the road are doing with all of their things"
     items = [
         ("1", "left", "b"),
@@ -212,7 +212,7 @@ def test_batches_are_by_length_longest_first_and_keep_images_together(captioner)
         ("5", long, "a"),
         ("6", "up", "a"),
     ]
-    buckets = generate.plan(captioner, items, batch_size=3)
+    buckets = generate.plan(items, batch_size=3)
     ids = [[[items[place][0] for place in batch] for batch in bucket] for bucket in buckets]
     assert ids[0] == [["5", "2"]]
     assert [set(batch) for batch in ids[-1]] == [{"3", "6", "1"}, {"4"}]

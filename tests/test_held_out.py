@@ -146,7 +146,7 @@ def test_the_item_table_survives_its_file(tmp_path):
         assert list(back["bleu4_held_out"].notna()) == list(known)
         for key, metric in (("bleu4", "bleu"), ("cider", "cider")):
             (rows, statistic), (again, _) = (
-                item_tables.table_and_statistic(one[known.to_numpy()], key, metric, held_out=True)
+                item_tables.table_and_statistic(one[known.to_numpy()], key, metric, "_held_out")
                 for one in (table, back)
             )
             np.testing.assert_array_equal(rows, again)

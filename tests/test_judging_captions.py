@@ -15,7 +15,7 @@ from retcap.jobs.failures.record import Failure
 
 FAILED = Failure("error", "caption", {"captioner": "llava-1.5-7b"}, "OSError: no weights", "caption.log")
 REASON = "OSError: no weights (caption llava-1.5-7b)"
-PARAMS = SimpleNamespace(metrics=["bleu", "spice"], max_failed_share=0.3, draws=100, seed=0)
+PARAMS = SimpleNamespace(metrics=["bleu", "spice"], max_failed_share=0.3, draws=100, seed=0, shuffled_draws=1)
 STATUSES = ["ok", "ok", "failed", "failed"]
 
 
@@ -64,6 +64,7 @@ def test_a_metric_that_did_not_come_is_tried_again_and_the_others_are_there(foun
     lenient = SimpleNamespace(**vars(PARAMS) | {"max_failed_share": 0.5})
     scored = judge("llava-1.5-7b", found, lenient, {found.frequencies: FAILED})
     assert (scored.result["status"], scored.again) == ("completed", [])  # only SPICE is missing
+    assert scored.result["shuffled"]["num_samples"] == 4  # every pair has another picture with its query
     lenient.metrics = ["bleu", "cider"]
     result, table, again = judge("llava-1.5-7b", found, lenient, {found.frequencies: FAILED})
     assert result["metrics"]["bleu4"] > 0

@@ -1,29 +1,40 @@
-"""The worked examples of CONTRIBUTING.md: records, plugins and configuration are read as they are printed."""
+"""The worked examples of README.md and CONTRIBUTING.md: files, plugins and configuration are read as printed."""
 
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
-import quick_start
+from retcap.captioning import prompts
+from retcap.captions import elsewhere, files
+from retcap.captions.clean import clean_captions
+from retcap.captions.context import Context
+from retcap.captions.prepare import Outputs, prepare
+from retcap.captions.scoring import score_captions
+from retcap.config import resolve
 from retcap.worlds import recipes
 from retcap.worlds import tiny_captioner as tiny
 from tiny_backbones import save_open_clip
-from workflow_copy import copy_workflow
+from workflow_copy import copy_workflow, rules_to_run, snakemake
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = README[README.index("## Your own captions, pictures and predictions") :]
 ROWS = 120
 
 
-def block(kind: str, number: int = 0) -> str:
-    return re.findall(rf"^```{kind}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)[number]
+def block(kind: str, number: int = 0, text: str = TEXT) -> str:
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[number]
 
 
 def records() -> dict[str, dict]:
@@ -35,9 +46,9 @@ def records() -> dict[str, dict]:
 def run(folder: Path, configuration: str, *arguments: str) -> str:
     """What Snakemake says of the configuration of an example."""
     file = f"config/{configuration}.yaml"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", file, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
-    options = ["--cores", "1", "--configfile", file, *arguments]
-    done = quick_start.snakemake(*options, cwd=folder, env=environment, jobs="torch")
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -119,6 +130,7 @@ def test_the_captioner_the_metric_and_the_caption_csv_of_the_examples_give_a_tab
     pictures = tmp_path / "data/hall/pictures"
     pictures.mkdir(parents=True)
     (tmp_path / "data/hall/test.csv").write_text(block("csv"))
+    (tmp_path / "data/hall/earlier.csv").write_text(block("csv", 1))
     rows = pd.read_csv(tmp_path / "data/hall/test.csv")
     pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
     for number, name in enumerate(rows["picture"].unique()):
@@ -145,3 +157,73 @@ def test_the_captioner_the_metric_and_the_caption_csv_of_the_examples_give_a_tab
     assert '<th class="n" scope="col">Length ratio</th>' in first_table
     assert "length_ratio" not in first_table
     assert f"Report: {Path('results/hall/report.html')}" in said
+    earlier = json.loads((results / "captioning/earlier_metrics.json").read_text())
+    assert (earlier["kind"], earlier["source"]["captions"], earlier["details"]["length_ratio"]["n"]) == (
+        "elsewhere",
+        3,
+        3,
+    )
+    assert "earlier (made elsewhere)" in said
+    assert earlier["source"]["sha256"] in page
+    found = json.loads((results / "captioning/differences.json").read_text())
+    assert any({one["first"], one["second"]} == {"earlier", "our-vlm"} and "p_holm" in one for one in found)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A copy of the workflow with the files of the recipe in README.md."""
+    copy_workflow(tmp_path)
+    (tmp_path / "data/mine").mkdir(parents=True)
+    for number, name in enumerate(("hall.csv", "garden.csv", "mine.csv")):
+        (tmp_path / "data/mine" / name).write_text(block("csv", number, README))
+    (tmp_path / "data/mine/other.jsonl").write_text(block("json", 0, README))
+    (tmp_path / "config/mine.yaml").write_text(block("yaml", 0, README))
+    (tmp_path / "config/models.yaml").write_text(block("yaml", 1, README))
+    return tmp_path
+
+
+def test_the_recipe_of_the_readme_is_planned_with_and_without_models(mine: Path):
+    own = {"prepare_captions", "caption_elsewhere", "caption_human", "caption_blind", "clean_captions"}
+    own |= {"count_caption_ngrams", "score_captions", "summarise_captioning", "write_config", "report", "check"}
+    assert rules_to_run(snakemake(mine, "-n", "--configfile", "config/mine.yaml")) == own
+    text = snakemake(mine, "-n", "--configfile", "config/mine.yaml", "config/models.yaml")
+    assert rules_to_run(text) == own | {"caption"}
+
+
+def test_the_recipe_of_the_readme_scores_captions_made_elsewhere(mine: Path, monkeypatch: pytest.MonkeyPatch):
+    """The steps of the rules one after another, with the params that the rules would get."""
+    monkeypatch.chdir(mine)
+    own = resolve(yaml.safe_load(block("yaml", 0, README)))["captioning"]
+    names = ("dataset", "columns", "images_root", "require_images", "limit")
+    out = Outputs(*(mine / name for name in ("pairs", "requests", "rows", "pack", "quarantine", "coverage")))
+    coverage = prepare(own["csv"], out, **{name: own[name] for name in names})
+    assert (coverage["csv"], coverage["pairs_kept"], coverage["references"]) == ("hall.csv, garden.csv", 3, 6)
+    assert "first_look" not in coverage
+
+    items, rows = files.read_items(out.items), files.read_rows(out.rows)
+    taken = {
+        name: elsewhere.take(Path(one["file"]), one["columns"], name, items, rows)
+        for name, one in own["predictions"].items()
+    }
+    assert [record.reason for record in taken["mine"].rejected] == ["unknown_pair"]  # the frogs
+    assert "frogs" in taken["mine"].rejected[0].detail
+    assert taken["mine"].about["matched_by_file_name"] == 2
+    assert list(taken["mine"].captions["raw"])[2] == "lilies on a pond"
+    assert taken["other"].rejected == []
+    with Context() as context:
+        scores = {
+            name: score_captions(items, clean_captions(one.captions), ["bleu"], context).results["bleu4"]
+            for name, one in taken.items()
+        }
+    assert all(result.n == 3 and result.value is not None for result in scores.values())
+
+
+def test_the_models_of_the_recipe_of_the_readme_take_a_first_look(mine: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(mine)
+    (mine / "data/mine/pictures").mkdir()
+    more = yaml.safe_load(block("yaml", 1, README))["captioning"]
+    own = resolve(yaml.safe_load(block("yaml", 0, README)) | {"captioning": {**more, "csv": "data/mine/hall.csv"}})
+    assert own["captioning"]["limit"] == 50
+    assert prompts.request("plants", own["captioning"]["prompt"]).endswith(
+        "What of the plants can be seen? One sentence."
+    )

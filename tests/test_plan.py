@@ -1,14 +1,16 @@
 """What rules ask of the plans: systems, files and amounts from a resolved configuration, without Snakemake."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from retcap import plugins
+from retcap import plugins, studies
 from retcap.captioning.plan import CaptioningPlan
 from retcap.config import resolve
 from retcap.plan import Plan, checkpoint_files
+from retcap.report import studies as sections
 from retcap.reruns import digest
 from retcap.retrieval.plan import RetrievalPlan
 
@@ -219,6 +221,13 @@ def test_the_pairs_of_a_csv_of_ones_own_are_known_in_advance(tmp_path: Path):
     assert own.pictures("csv") == before[1]
 
 
+def test_one_job_captions_with_a_model_or_several_share_it():
+    assert (captioning().part, list(captioning().shards)) == ("{captioner}", [])
+    shared = captioning(shards=3)
+    assert (shared.part, list(shared.shards)) == ("{captioner}/{shard}", [0, 1, 2])
+    assert shared.part_in_words == "{wildcards.captioner}, shard {wildcards.shard}"
+
+
 def test_captions_are_compared_with_people_only_where_that_baseline_runs():
     assert captioning().human_captions() == "results/demo/captioning/captions/human.parquet"
     assert captioning(baselines=["blind"]).human_captions() == []
@@ -226,15 +235,37 @@ def test_captions_are_compared_with_people_only_where_that_baseline_runs():
 
 @pytest.mark.parametrize("study", ["retrieval", "captioning"])
 def test_a_study_that_does_not_run_has_nothing_to_report_or_to_check(study: str):
-    plan = planned(studies=[study])
-    studies = {"retrieval": RetrievalPlan(plan), "captioning": CaptioningPlan(plan)}
-    for name, own in studies.items():
-        assert bool(own.reported()) == bool(own.checked()) == (name == study)
+    plans = studies.plans(planned(studies=[study]))
+    assert list(plans) == ["retrieval", "captioning"]
+    assert [own.name for own in studies.running(plans)] == [study]
+    names = set(studies.checked(plans)) - {"summaries"}
+    assert names == {f"{study}.{name}" for name in plans[study].checked()} - {"captioning.summaries"}
+    assert {name.partition(".")[0] for name in sections.files(studies.running(plans))} == {study}
+
+
+def test_what_failed_without_a_job_is_read_from_the_summaries_of_all_studies():
+    summary = "results/demo/captioning/all_models_summary.json"
+    assert studies.checked(studies.plans(planned()))["summaries"] == [summary]
+    assert studies.checked(studies.plans(planned(studies=["retrieval"])))["summaries"] == []
+
+
+def test_the_order_of_the_studies_is_that_of_the_configuration():
+    plans = studies.plans(planned(studies=["captioning", "retrieval"]))
+    assert [own.name for own in studies.running(plans)] == ["captioning", "retrieval"]
+
+
+def test_a_wildcard_that_two_studies_have_takes_the_values_of_both():
+    plans = studies.plans(planned())
+    alike: Any = SimpleNamespace(wildcards=lambda: {"dataset": ["digits", "m2kr_oven"], "probe": ["linear"]})
+    found = studies.wildcards([*plans.values(), alike])
+    assert found["dataset"] == [*SETS, "digits"]
+    assert found["probe"] == ["linear"]
+    assert found["captioner"] == planned().config["captioning"]["models"]
 
 
 def test_everything_reported_lies_below_the_results_once():
     plan = planned(experiment="other")
     parts = [*RetrievalPlan(plan).reported().values(), *CaptioningPlan(plan).reported().values()]
     paths = [path for part in parts for path in ([part] if isinstance(part, str) else part)]
-    assert len(paths) == len(set(paths)) == 4 * (4 + 1 + 1 + 1 + 1 + 1 + 1) + 4 + 2 * 4 + 6  # sets, systems
+    assert len(paths) == len(set(paths)) == 4 * (4 + 1 + 1 + 1 + 1 + 1 + 1) + 4 + 2 * 10 + 6  # sets, systems
     assert all(path.startswith("results/other/") for path in paths)

@@ -50,7 +50,9 @@ def test_every_backbone_loads_and_builds_by_the_same_call(name: str):
 def test_loading_all_plugins_and_the_rule_helpers_imports_nothing_heavy():
     program = (
         "import sys\nfrom retcap import plugins, config\nfrom retcap.reruns import digest\n"
-        "from retcap.captioning import plan\nfrom retcap.retrieval import plan\nfrom retcap.terminal import closing\n"
+        "from retcap import studies\nfrom retcap.report import studies as sections\n"
+        "from retcap.terminal import closing\n"
+        "[(studies.kind(name), sections.load(name)) for name in studies.studies.ALL]\n"
         "for kind in plugins.KINDS:\n    [plugins.load(kind, name) for name in plugins.names(kind)]\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )

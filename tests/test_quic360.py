@@ -405,6 +405,63 @@ def test_download_has_a_size_limit_and_leaves_nothing_half(tmp_path):
     assert not (tmp_path / "cut").exists()
 
 
+# --- several files, and the first pairs ---
+
+SECOND = "url,query,annotation\na.png,people,two men\nd.png,sea,foam\nd.png,sea,None\n"
+
+
+def test_several_files_count_as_one(small, tmp_path):
+    second = write(tmp_path / "second.csv", SECOND)
+    picture(tmp_path / "d.png", 4)
+    out = outputs(tmp_path)
+    coverage = prepare.prepare([small, second], out)
+    assert (coverage["csv"], coverage["rows"], coverage["pairs_kept"]) == ("test.csv, second.csv", 14, 3)
+    items = files.read_items(out.items)
+    assert [list(texts) for texts in items["references"]] == [
+        ["big waves", "big waves"],
+        ["one man", "a man walks", "two men"],
+        ["foam"],
+    ]
+    set_aside = [(record["file"].rsplit("/", 1)[-1], record["line"]) for record in quarantine(out)]
+    assert set_aside[-1] == ("second.csv", 4)
+    assert len(set(set_aside)) == len(set_aside) == coverage["rows_quarantined"]
+    rows = files.read_rows(out.rows)
+    assert list(rows["csv"][-3:]) == ["second.csv"] * 3
+    alone = prepare.prepare([small], outputs(tmp_path / "alone"))
+    assert alone["manifest_sha256"] == prepare.prepare(small, outputs(tmp_path / "plain"))["manifest_sha256"]
+
+
+def test_a_path_that_means_two_files_is_refused_unless_one_root_is_named(tmp_path):
+    text = "url,query,annotation\nx.png,sea,waves\n"
+    csvs = [write(tmp_path / name / "test.csv", text) for name in ("one", "two")]
+    for seed, csv_path in enumerate(csvs):
+        picture(csv_path.parent / "x.png", seed)
+    with pytest.raises(ValueError, match=r"`x\.png`, which means different files: .*one/x\.png and .*two/x\.png\. Set"):
+        prepare.prepare(csvs, outputs(tmp_path))
+    coverage = prepare.prepare(csvs, outputs(tmp_path), images_root=tmp_path / "two")
+    assert (coverage["pairs_kept"], coverage["references"]) == (1, 2)
+    (tmp_path / "one/x.png").unlink()  # now there is one file that can be meant
+    assert prepare.prepare(csvs, outputs(tmp_path))["pairs_kept"] == 1
+
+
+def test_a_limit_takes_the_first_pairs_and_loses_no_row(small, tmp_path):
+    out = outputs(tmp_path)
+    coverage = prepare.prepare(small, out, limit=1)
+    assert coverage["first_look"] == {"first_pairs": 1, "of": 6}
+    assert (coverage["pairs"], coverage["pairs_kept"], coverage["images"], coverage["references"]) == (1, 1, 1, 2)
+    rows = files.read_rows(out.rows)
+    assert len(rows) == 10  # all that can be read: the idf of CIDEr is that of the whole file
+    assert list(rows["beyond_limit"]) == [
+        row != ("b.png", "sea") for row in zip(rows["image"], rows["query"], strict=True)
+    ]
+    captions = [{"item_id": item, "raw": "x", "status": "ok"} for item in files.read_items(out.items)["item_id"]]
+    files.write_captions(tmp_path / "c.parquet", captions)
+    files.write_predictions(tmp_path / "p.csv", rows, files.read_captions(tmp_path / "c.parquet"))
+    with open(tmp_path / "p.csv", newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)].count("beyond_limit") == 7
+    assert "first_look" not in prepare.prepare(small, out, limit=6)
+
+
 # --- predictions ---
 
 

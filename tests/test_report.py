@@ -17,6 +17,7 @@ import report_fixture as fixture
 import report_fixture_retrieval
 from report_fixture_retrieval import SETS
 from retcap.captioning.differences import differences as captioning_differences
+from retcap.captioning.differences import rank_groups
 from retcap.pictures import images
 from retcap.pictures.pixels import Resize
 from retcap.records import Difference
@@ -168,6 +169,17 @@ def test_human_captions_stand_beside_systems_judged_on_the_same_references(page,
     model = max(summary["models"], key=lambda r: (r.get("metrics") or {}).get("cider") or 0)
     difference = model["held_out"]["metrics"]["cider"] - human["held_out"]["metrics"]["cider"]
     assert f"both without that reference of the pair, it is {wording.signed(difference)}" in words
+
+
+def test_what_captions_cost_stands_beside_them(page, inputs):
+    rows = page.table("System", "ok")
+    record = json.loads(inputs.studies["captioning"].summary.read_text())["models"][0]
+    row = next(row for name, row in rows.items() if name == record["model_name"])
+    assert row[-3:] == [f"{record['cost']['captions_per_second']:.2f}", wording.count(1980), "3210GPU 15234"]
+    blind = next(row for name, row in rows.items() if name == "blind")
+    assert blind[-3:] == [wording.NOTHING] * 3
+    drawn = [values.get("aria-label", "") for tag, values in page.attributes if tag == "svg"]
+    assert any(label.startswith("CIDEr against seconds per caption: ") for label in drawn)
 
 
 def test_metric_that_was_not_computed_is_never_a_number(page):
@@ -468,8 +480,12 @@ def test_model_letters_follow_the_tests():
         for name, value in levels.items()
     }
     systems = [_system(name, float(frame["cider"].mean()), False) for name, frame in frames.items()]
-    tests = model_tests(systems, _differences(systems, frames))
+    found = _differences(systems, frames)
+    summary = {"models": [system.record for system in systems], "baselines": []}
+    tests = model_tests(systems, found, rank_groups(summary, frames, found, draws=300, seed=0))
     assert tests
+    ranks = {name: row[tests["ranks"]["metrics"].index("CIDEr")] for name, row in tests["ranks"]["rows"].items()}
+    assert (ranks["less"].rank_low, ranks["less"].rank_high) == (3, 3)
     assert tests["letters"]["one"] == tests["letters"]["same"] == "a"
     assert tests["letters"]["less"] == "b"
     assert len(tests["rows"]) == 3

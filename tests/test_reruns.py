@@ -84,6 +84,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_new_tokens: 32}": MODELS,
     "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
+    "captioning={shards: 2}": MODELS | {"merge_captions"},
     "captioning={options: {llava-1.5-7b: {batch_size: 3}}}": MODELS,
     "captioning={prompt: instruct}": TINY,
     "captioning={image_policy: letterbox}": TINY,
@@ -97,9 +98,13 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
     "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
-    "captioning={models: [llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b]}": PAGE | {"summarise_captioning"},
     "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
     "captioning={checkpoint: hub}": MODELS,
+    "captioning={limit: 9}": PAIRS,
+    "captioning={shuffled_draws: 3}": SCORED,
+    "captioning={prompt: 'What of the {query}?'}": TINY,
+    "captioning={predictions: {mine: {file: Snakefile}}}": CLEANED | {"caption_elsewhere"},
 }
 
 EDITS = {  # (file, old text, new text) -> the rules that must run
@@ -138,6 +143,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny_captioner.py", "VOCABULARY = 800", "VOCABULARY = 801"): TINY - {"write_config"},
+    ("workflow/retcap/retrieval/judging/dialects/flmr.py", '"[MASK]"', '"[M]"'): SCORED_R - {"write_config"},
     ("workflow/retcap/search/approximate.py", "COPIES = 4", "COPIES = 5"): {"compare_indexes", "report", "check"},
     ("workflow/report/style.css", "", "/* a rule */\n"): {"report", "check"},
     ("workflow/retcap/datasets/panorama_world.py", "CARD = ", "CHANGED = 1\nCARD = "): WORLD - {"write_config"},

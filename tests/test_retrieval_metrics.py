@@ -21,8 +21,9 @@ from retcap.analysis.compare import compare
 from retcap.features.vectors import Vectors
 from retcap.records import Difference
 from retcap.retrieval.differences import pairs
-from retcap.retrieval.judging.dialects import DialectError
+from retcap.retrieval.judging.files import Files
 from retcap.retrieval.judging.floors import random_hit
+from retcap.retrieval.judging.rules import DialectError
 from retcap.retrieval.judging.ways import score_ways
 from retcap.retrieval.scoring import KS, cluster_keys, measures, score_hits
 from retcap.search.exact import exact_search, write_hits
@@ -64,7 +65,7 @@ def scored(seed: int = 0, dialect: str = "strict", ks=(1, 5, 10, 20), draws: int
         queries,
         passages,
         hits,
-        score_hits(queries, passages, hits, ks, dialect, rng, about=world.ABOUT, draws=draws),
+        score_hits(Files.of(queries, passages, hits), ks, dialect, rng, about=world.ABOUT, draws=draws),
     )
 
 
@@ -146,7 +147,7 @@ def test_case_14_a_constant_added_to_all_scores_changes_nothing():
     queries, passages, hits, found = scored(7)
     lowered = hits.set_column(hits.column_names.index("score"), "score", pa.array(hits["score"].to_numpy() - 9))
     again = score_hits(
-        queries, passages, lowered, (1, 5, 10, 20), rng=np.random.default_rng(1), about=world.ABOUT, draws=200
+        Files.of(queries, passages, lowered), (1, 5, 10, 20), rng=np.random.default_rng(1), about=world.ABOUT, draws=200
     )
     assert again.result == found.result
 
@@ -240,7 +241,7 @@ def test_case_20_the_result_says_what_was_scored():
     assert (result["corpus_size"], result["n_queries"], result["dialect"]) == (60, 40, "strict")
     assert result["bootstrap"] == {"draws": 200, "level": 0.95, "unit": "query image"}
     with pytest.raises(ValueError, match="`about` lacks revision, checkpoint"):
-        score_hits(*scored(2)[:3], about={"system": "x", "dataset": "y"})
+        score_hits(Files.of(*scored(2)[:3]), about={"system": "x", "dataset": "y"})
 
 
 # ------------------------------------------------------------------------------------------- floors and ceilings
@@ -322,7 +323,7 @@ def test_intervals_draw_whole_images():
     widths = []
     for table in (queries, alone):
         rng = np.random.default_rng(0)
-        found = score_hits(table, passages, hits, (1,), rng=rng, about=world.ABOUT).result
+        found = score_hits(Files.of(table, passages, hits), (1,), rng=rng, about=world.ABOUT).result
         record = found["metrics"]["R@1"]
         assert record["ci_low"] < record["value"] == 0.5 < record["ci_high"]
         widths.append(record["ci_high"] - record["ci_low"])
@@ -335,7 +336,7 @@ def test_no_hit_of_any_query_has_an_upper_bound():
     records = [{"answer": ["x"], "passage_id": ["a"], "image_path": f"{i // 2}.jpg"} for i in range(80)]
     queries, passages = world.query_table(records), world.passage_table(corpus)
     hits = world.hit_table([[1]] * 80, queries, passages)
-    result = score_hits(queries, passages, hits, (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
+    result = score_hits(Files.of(queries, passages, hits), (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
     bound = 1 - 0.025 ** (1 / 40)
     for metric in ("R@1", "PR@1", "MRR@1", "nDCG@1"):
         found = {"value": 0.0, "ci_low": 0.0, "ci_high": pytest.approx(bound, rel=1e-12), "n": 80, "clusters": 40}
@@ -349,11 +350,11 @@ def test_every_estimate_says_how_many_pictures_it_comes_from():
     records = [{"answer": ["x"], "passage_id": [g], "image_path": f"{i // 3}.jpg"} for i, g in enumerate(golds)]
     queries, passages = world.query_table(records), world.passage_table(corpus)
     hits = world.hit_table([[i % 2] for i in range(120)], queries, passages)
-    result = score_hits(queries, passages, hits, (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
+    result = score_hits(Files.of(queries, passages, hits), (1,), rng=np.random.default_rng(0), about=world.ABOUT).result
     assert result["metrics"]["R@1"]["clusters"] == 40
     slices = {value: one["R@1"]["clusters"] for value, one in result["slices"]["gold image"].items()}
     assert slices == {"with image": 10, "without image": 30}
-    plain = score_hits(queries, passages, hits, (1,), about=world.ABOUT).result  # without intervals
+    plain = score_hits(Files.of(queries, passages, hits), (1,), about=world.ABOUT).result  # without intervals
     assert plain["slices"]["gold image"]["with image"]["R@1"]["clusters"] == 10
 
 
@@ -377,7 +378,9 @@ def test_gap_is_paired_over_the_queries_that_count_in_pr():
 def test_slices_cover_every_query_once_and_average_to_the_whole():
     queries, passages, hits, _ = scored(8)
     seen = queries.append_column("gold_seen", pa.array([i % 3 == 0 for i in range(len(queries))]))
-    result = score_hits(seen, passages, hits, (5,), rng=np.random.default_rng(0), about=world.ABOUT, draws=50).result
+    result = score_hits(
+        Files.of(seen, passages, hits), (5,), rng=np.random.default_rng(0), about=world.ABOUT, draws=50
+    ).result
     assert set(result["slices"]) == {"answers", "gold image", "gold passage in training"}
     assert set(result["slices"]["answers"]) == {"text", "number", "text and number", "none"}
     for parts in result["slices"].values():
@@ -414,7 +417,7 @@ def test_seen_entities_are_a_slice_of_their_own_unless_they_are_the_passages():
     expected = ({"entity in training"}, {"entity in training", "gold passage in training"})
     for entity, names in zip(flags, expected, strict=True):
         seen = queries.append_column("gold_seen", pa.array(flags[0])).append_column("entity_seen", pa.array(entity))
-        found = score_hits(seen, passages, hits, (5,), about=world.ABOUT).result["slices"]
+        found = score_hits(Files.of(seen, passages, hits), (5,), about=world.ABOUT).result["slices"]
         assert set(found) - {"answers", "gold image"} == names
         assert found["entity in training"]["unseen"]["n"] == entity.count(False)
 
@@ -490,10 +493,10 @@ def test_hits_of_a_search_that_missed_a_shard_are_refused(tmp_path):
         write_hits(tmp_path / "hits.parquet", exact_search(asked, corpus, 10), asked, corpus)
         hits = pq.read_table(tmp_path / "hits.parquet")
         if complete:
-            assert score_hits(queries, passages, hits, (1, 10), about=world.ABOUT).result["short_lists"] == 0
+            assert score_hits(Files.of(queries, passages, hits), (1, 10), about=world.ABOUT).result["short_lists"] == 0
         else:
             with pytest.raises(ValueError, match="searched in 50 passages, but the tables hold 40 and 60"):
-                score_hits(queries, passages, hits, (1, 10), about=world.ABOUT)
+                score_hits(Files.of(queries, passages, hits), (1, 10), about=world.ABOUT)
 
 
 def test_hits_of_another_run_are_refused():
@@ -508,11 +511,11 @@ def test_hits_of_another_run_are_refused():
         ((queries, passages, twice), r"query row 0 \(id 'q0'\) has rank 1 twice"),
     ]:
         with pytest.raises(ValueError, match=message):
-            score_hits(*arguments, about=world.ABOUT)
+            score_hits(Files.of(*arguments), about=world.ABOUT)
     with pytest.raises(ValueError, match="whole numbers from 1"):
-        score_hits(queries, passages, hits, (0, 5), about=world.ABOUT)
+        score_hits(Files.of(queries, passages, hits), (0, 5), about=world.ABOUT)
     with pytest.raises(ValueError, match=r"column `answer_json` is missing; .* strict"):
-        score_hits(queries.drop_columns(["answer_json"]), passages, hits, dialect="ret", about=world.ABOUT)
+        score_hits(Files.of(queries.drop_columns(["answer_json"]), passages, hits), dialect="ret", about=world.ABOUT)
 
 
 # ------------------------------------------------------------------------------------------------- differences
@@ -527,7 +530,10 @@ def systems_with_a_planted_gain() -> dict[str, pa.Table]:
     queries, passages = world.query_table(records), world.passage_table(corpus)
     rankings = {"better": [[(i // 2) % 2] for i in range(120)], "worse": [[1]] * 120, "twin": [[1]] * 120}
     hits = {name: world.hit_table(ranking, queries, passages) for name, ranking in rankings.items()}
-    return {name: score_hits(queries, passages, one, (1,), about=world.ABOUT).per_query for name, one in hits.items()}
+    return {
+        name: score_hits(Files.of(queries, passages, one), (1,), about=world.ABOUT).per_query
+        for name, one in hits.items()
+    }
 
 
 def differences(tables: dict[str, pa.Table], metrics: tuple[str, ...], rounds: int, baselines=()) -> list[Difference]:

@@ -18,7 +18,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import quick_start
 from ret_world import job, tiny_model, write_world
 from retcap import plugins
 from retcap.contrastive import training
@@ -34,7 +33,7 @@ SETTINGS = (
     "tiny_clip: {steps: 2, batch_size: 8, side_px: 32}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
     "training: {epochs: 3, per_device_batch_size: 4, save_steps: 4, load_best: false}}"
 )
-SNAKEMAKE = ["-m", "snakemake", "--cores", "1", "--config", SETTINGS]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", SETTINGS]
 STEPS, STEPS_PER_EPOCH = 45, 15
 
 
@@ -50,11 +49,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen:
-    """Snakemake, whose jobs end with it."""
+    """Snakemake in a process group of its own; its jobs belong to the same group."""
+    command = [*SNAKEMAKE, *options, "--", str(MODEL)]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    environment[quick_start.EXECUTABLE] = quick_start.python("torch", environment)
-    command = [quick_start.python("snakemake", environment), *SNAKEMAKE, *options, "--", str(MODEL)]
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
     return subprocess.Popen(command, cwd=folder, env=environment, **pipe)
 
 
@@ -78,14 +76,10 @@ def wait_for_checkpoint(run: subprocess.Popen, folder: Path, after: int) -> None
         time.sleep(0.005)
 
 
-def training_process(folder: Path) -> psutil.Process:
+def training_process(run: subprocess.Popen) -> psutil.Process:
     """The script of the rule train_retriever."""
-    found = psutil.process_iter(["cmdline", "cwd"])
-    return next(
-        process
-        for process in found
-        if process.info["cwd"] == str(folder) and (process.info["cmdline"] or [""])[-1].endswith(".train_retriever.py")
-    )
+    children = psutil.Process(run.pid).children(recursive=True)
+    return next(child for child in children if child.cmdline()[-1:][0].endswith(".train_retriever.py"))
 
 
 def resumed_from(folder: Path) -> int:
@@ -99,7 +93,7 @@ def resumed_from(folder: Path) -> int:
 def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
     run = start(checkout)
     wait_for_checkpoint(run, checkout, after=0)
-    training_process(checkout).kill()  # as when the machine runs out of memory
+    training_process(run).kill()  # as when the machine runs out of memory
     status, text = ended(run)
     first = checkpoint(checkout)
     assert status != 0
@@ -109,7 +103,7 @@ def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
 
     run = start(checkout)
     wait_for_checkpoint(run, checkout, after=first)
-    run.kill()  # Snakemake and all its jobs, as when the power fails
+    os.killpg(run.pid, signal.SIGKILL)  # Snakemake and all its jobs, as when the power fails
     assert ended(run)[0] == -signal.SIGKILL
     assert resumed_from(checkout) == first
     second = checkpoint(checkout)

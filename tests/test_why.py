@@ -36,7 +36,7 @@ def test_a_finished_run_is_up_to_date(finished: Path):
 
 def test_a_changed_key_is_named_as_in_the_configuration(finished: Path):
     assert why(finished, "--config", "captioning={max_new_tokens: 32}").splitlines() == [
-        "caption (llava-1.5-7b; qwen2.5-vl-3b), report, write_config:",
+        "caption (8 jobs), report, write_config:",
         "    captioning.max_new_tokens: 64 → 32",
         "These follow from them: check, clean_captions, score_captions, summarise_captioning",
     ]
@@ -73,7 +73,7 @@ def test_a_changed_module_is_named(finished: Path):
         file.write_text(text.replace("CARD = ", "CHANGED = 1\nCARD = "))
         assert why(finished, "results/demo/report.html").splitlines() == [
             "Would run: report",
-            "score_captions (blind; human; llava-1.5-7b; qwen2.5-vl-3b), summarise_captioning:",
+            "score_captions (10 jobs), summarise_captioning:",
             "    code: workflow/retcap/metrics/cider.py changed",
         ]
         file.write_text("# a comment\n" + text)

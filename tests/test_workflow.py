@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import quick_start
 from retcap.pictures.images import ImagePack
 from tiny_backbones import save_open_clip
 from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 GPU_RULES = {"caption", "embed_retrieval", "search_retrieval", "train_retriever", "train_tiny_captioner"}
 
 
@@ -29,12 +29,11 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def snakemake(folder: Path, *arguments: str, plainly: bool = False) -> subprocess.CompletedProcess:
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
-    if not plainly:
-        return quick_start.snakemake(*arguments, cwd=folder, env=environment, jobs="torch")
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def planned(text: str) -> dict[str, int]:
@@ -49,7 +48,7 @@ def test_a_dry_run_of_the_demo_takes_under_four_cpu_seconds(checkout: Path):
     seconds = []
     for _ in range(3):  # the quickest counts: a neighbour on the same core makes the others slower
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = snakemake(checkout, "-n", "--cores", "2", plainly=True)
+        done = snakemake(checkout, "-n", "--cores", "2")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, done.stdout + done.stderr
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -29,7 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retcap.features.vectors import Vectors
-from retcap.retrieval.judging.dialects import Patterns, answer_patterns, contains_answer
+from retcap.retrieval.judging import dialects
+from retcap.retrieval.judging.files import Files
 from retcap.retrieval.judging.ways import score_ways
 from retcap.retrieval.scoring import score_hits
 from retcap.search.exact import Hits, exact_search
@@ -38,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import retrieval_tables as tables
 
 KS = (1, 5, 10, 20, 50, 100, 500)
+STRICT = dialects.load("strict")
 WORDS_PER_PASSAGE = 105  # about 630 characters, the mean of OKVQA's corpus
 
 
@@ -56,7 +58,7 @@ def main() -> None:
     print(f"{size}, {megabytes:.0f} MB of text")
     fast = Clock()
     with fast.running():
-        scored = score_hits(queries, passages, hits, KS, rng=np.random.default_rng(0), about=tables.ABOUT)
+        scored = score_hits(Files.of(queries, passages, hits), KS, rng=np.random.default_rng(0), about=tables.ABOUT)
     both = Clock()
     filled = passages.set_column(2, "text", pc.fill_null(passages["text"], "none"))  # the original stops at a null
     with both.running():
@@ -120,8 +122,8 @@ def plain_scores(records, texts, hits: pa.Table, sample, depth: int) -> dict[int
     rows = hits["passage_row"].to_numpy().reshape(-1, depth)
     found: dict[int, list[float | None]] = {k: [] for k in KS}
     for query in sample:
-        patterns = answer_patterns(records[query]["answer"], "strict", f"q{query}")
-        flags = [contains_answer(patterns, texts[row], "strict") for row in rows[query]]
+        patterns = STRICT.answer_patterns(records[query]["answer"], f"q{query}")
+        flags = [STRICT.contains_answer(patterns, texts[row]) for row in rows[query]]
         for k in KS:
             found[k].append(float(any(flags[:k])) if patterns.usable else None)
     return found
@@ -129,8 +131,8 @@ def plain_scores(records, texts, hits: pa.Table, sample, depth: int) -> dict[int
 
 def count_passages(answer, texts) -> int:
     """How many passages contain an answer, by the definition."""
-    patterns: Patterns = answer_patterns(answer, "strict", "q")
-    return sum(contains_answer(patterns, text, "strict") for text in texts)
+    patterns = STRICT.answer_patterns(answer, "q")
+    return sum(STRICT.contains_answer(patterns, text) for text in texts)
 
 
 def words(rng: np.random.Generator, count: int) -> list[str]:

@@ -1,7 +1,7 @@
 """What the rules of every study ask while the Snakefile is read: places, amounts, digests of the code.
 
-The plan of a study stands in its `plan` module. All take the resolved configuration and names, know nothing of
-Snakemake, and import nothing heavy.
+The plan of a study stands in its `plan` module, see `retcap.studies`. All take the resolved configuration and names,
+know nothing of Snakemake, and import nothing heavy.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from retcap import plugins
 from retcap.config import shared
@@ -42,10 +42,6 @@ class Plan:
         """12 hex digits over the whole configuration: a param that changes with any key, and prints short."""
         return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:12]
 
-    def runs(self, study: str) -> bool:
-        """Whether a study is part of the run."""
-        return study in self.config["studies"]
-
     def gpus(self, count: int) -> int:
         """Number of GPUs to ask for; none when the configuration runs on the CPU."""
         return count if self.config["device"] == "cuda" else 0
@@ -62,6 +58,64 @@ class Plan:
     def templates(self) -> list[Path]:
         """Templates and style sheets of the report, for `code`."""
         return sorted(path for path in (self.workflow / "report").rglob("*") if path.is_file())
+
+
+class Alone(NamedTuple):
+    """What a failure has to know of a rule that may fail alone; see retcap/jobs/failures/alone.py."""
+
+    lower: str = ""  # configuration key to lower where memory runs out; wildcards are filled in
+    folders: tuple[str, ...] = ()  # the named outputs that are folders: Snakemake wants a folder in their place
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What is asked of every study. Its own rules ask more, which stands in its own class."""
+
+    plan: Plan
+    name: ClassVar[str]  # of the study, of its section in the configuration and of its folders
+    alone: ClassVar[Mapping[str, Alone]] = {}  # its rules that may fail alone
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The study's section of the configuration."""
+        return self.plan.config[self.name]
+
+    @property
+    def folder(self) -> str:
+        """Folder of the study's results."""
+        return f"{self.plan.results}/{self.name}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is part of the run."""
+        return self.name in self.plan.config["studies"]
+
+    def wildcards(self) -> dict[str, list[str]]:
+        """Wildcard of its rules -> the values that it has in this configuration; they match nothing else."""
+        return {}
+
+    def reported(self) -> dict[str, Any]:
+        """What the report is made of, by name."""
+        return {}
+
+    def checked(self) -> dict[str, Any]:
+        """What must be there before the run is called good: whatever may have failed alone.
+
+        `summaries` among them are JSON with `failures`, `not_computed` and `models`, as in all_models_summary.json.
+        """
+        return {}
+
+    def closing_table(self) -> Path | None:
+        """The result file that `closing_lines` are read from: they are said where this run wrote it."""
+        return None
+
+    def closing_lines(self) -> list[str]:
+        """The study in a few lines, for the end of a run."""
+        return []
+
+    def set_aside(self) -> dict[str, list[Path]]:
+        """Quarantine files by what their records are, for the end of a run."""
+        return {}
 
 
 def checkpoint_files(source: str) -> list[str]:

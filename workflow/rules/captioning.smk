@@ -1,9 +1,7 @@
 # Study 2, captioning: world → pairs and pack → (tiny checkpoints) → captions → clean → score → summary.
 
 
-wildcard_constraints:
-    captioner="|".join(map(re.escape, config["captioning"]["models"])) or "none",
-    system="|".join(map(re.escape, captioning.systems)),
+captioning = plans["captioning"]
 
 
 rule build_panorama_world:
@@ -61,6 +59,7 @@ rule prepare_captions:
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
+        limit=lookup("captioning/limit", within=config),
         pictures=lambda wildcards: captioning.pictures("csv"),
         code=captioning.reading_code(),
     message:
@@ -93,6 +92,7 @@ use rule prepare_captions as prepare_training_captions with:
         max_height_px=lookup("captioning/max_height_px", within=config),
         download_to=lookup("captioning/download_to", within=config),
         encoding=lookup("captioning/pack_encoding", within=config),
+        limit=None,
         pictures=lambda wildcards: captioning.pictures("train_csv"),
         code=captioning.reading_code(),
 
@@ -121,7 +121,7 @@ rule train_tiny_captioner:
         again=again("train_tiny_captioner"),
         captioner=lambda wildcards: wildcards.captioner,
         training=lookup("captioning/tiny", within=config),
-        prompt=lookup("captioning/prompt", within=config),
+        prompt=own_text("captioning/prompt"),
         image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         seed=lookup("seed", within=config),
         code=lambda wildcards: captioning.training_code(wildcards.captioner),
@@ -140,12 +140,12 @@ rule caption:
         model=lambda wildcards: captioning.made_checkpoint(wildcards.captioner),
         weights=lambda wildcards: captioning.weights(wildcards.captioner),
     output:
-        captions="<results>/captioning/captions/{captioner}.parquet",
-        outcome="<results>/captioning/captions/{captioner}.json",
+        captions=f"<results>/captioning/captions/{captioning.part}.parquet",
+        outcome=f"<results>/captioning/captions/{captioning.part}.json",
     log:
-        "<logs>/caption/{captioner}.log",
+        f"<logs>/caption/{captioning.part}.log",
     benchmark:
-        "<benchmarks>/caption/{captioner}.tsv"
+        f"<benchmarks>/caption/{captioning.part}.tsv"
     retries: ALONE
     conda:
         "../../envs/models.yaml"
@@ -161,16 +161,78 @@ rule caption:
         checkpoint=lambda wildcards: captioning.option(wildcards.captioner, "checkpoint"),
         revision=lambda wildcards: captioning.option(wildcards.captioner, "revision"),
         trust_remote_code=lambda wildcards: captioning.option(wildcards.captioner, "trust_remote_code"),
-        prompt=lookup("captioning/prompt", within=config),
+        prompt=own_text("captioning/prompt"),
         image_policy=lambda wildcards: captioning.option(wildcards.captioner, "image_policy"),
         batch_size=lambda wildcards: captioning.option(wildcards.captioner, "batch_size"),
         max_new_tokens=lookup("captioning/max_new_tokens", within=config),
+        shard=lambda wildcards: int(wildcards.get("shard", 0)),
+        shards=lookup("captioning/shards", within=config),
         asked=lambda wildcards: captioning.asked(),
         code=lambda wildcards: plan.code("caption", captioners=[wildcards.captioner]),
     message:
-        "captioning with {wildcards.captioner} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
+        f"captioning with {captioning.part_in_words} "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/caption.py"
+
+
+if captioning.shards:
+
+    rule merge_captions:
+        input:
+            requests=ancient_unless(captioning.generated, "<results>/captioning/requests.parquet"),
+            captions=collect("<results>/captioning/captions/{{captioner}}/{shard}.parquet", shard=captioning.shards),
+            outcomes=collect("<results>/captioning/captions/{{captioner}}/{shard}.json", shard=captioning.shards),
+        output:
+            captions="<results>/captioning/captions/{captioner}.parquet",
+            outcome="<results>/captioning/captions/{captioner}.json",
+        log:
+            "<logs>/merge_captions/{captioner}.log",
+        retries: ALONE
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            attempt=attempt,
+            mem_mb=memory(2000),
+            runtime=20,
+        params:
+            again=again("merge_captions"),
+            code=plan.code("merge_captions"),
+        message:
+            "putting the captions of {wildcards.captioner} together"
+        script:
+            "../scripts/merge_captions.py"
+
+
+rule caption_elsewhere:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        rows="<results>/captioning/rows.parquet",
+        file=lookup("captioning/predictions/{elsewhere}/file", within=config),
+    output:
+        captions="<results>/captioning/captions/{elsewhere}.parquet",
+        outcome="<results>/captioning/captions/{elsewhere}.json",
+        quarantine="<results>/captioning/captions/{elsewhere}_quarantine.jsonl",
+    log:
+        "<logs>/caption_elsewhere/{elsewhere}.log",
+    retries: ALONE
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        attempt=attempt,
+        mem_mb=memory(2000),
+        runtime=20,
+    params:
+        again=again("caption_elsewhere"),
+        name=lambda wildcards: wildcards.elsewhere,
+        columns=lookup("captioning/predictions/{elsewhere}/columns", within=config),
+        code=plan.code("caption_elsewhere"),
+    message:
+        "taking the captions of {wildcards.elsewhere}: {input.file}"
+    script:
+        "../scripts/caption_elsewhere.py"
 
 
 rule caption_human:
@@ -335,6 +397,7 @@ rule score_captions:
         metrics=lookup("captioning/metrics", within=config),
         max_failed_share=lookup("captioning/max_failed_share", within=config),
         draws=lookup("captioning/bootstrap_draws", within=config),
+        shuffled_draws=lookup("captioning/shuffled_draws", within=config),
         seed=lookup("seed", within=config),
         code=plan.code("score_captions", metrics=config["captioning"]["metrics"]),
     message:
@@ -375,9 +438,12 @@ rule summarise_captioning:
     input:
         metrics=collect("<results>/captioning/{system}_metrics.json", system=captioning.systems),
         scores=collect("<results>/captioning/scores/{system}.parquet", system=captioning.systems),
+        coverage="<results>/captioning/coverage.json",
     output:
         summary="<results>/captioning/all_models_summary.json",
         differences="<results>/captioning/differences.json",
+        differences_csv="<results>/captioning/differences.csv",
+        ranks="<results>/captioning/ranks.csv",
     log:
         "<logs>/summarise_captioning.log",
     conda:
@@ -387,7 +453,7 @@ rule summarise_captioning:
         mem_mb=memory(2000),
         runtime=30,
     params:
-        models=lookup("captioning/models", within=config),
+        models=captioning.ranked,
         baselines=lookup("captioning/baselines", within=config),
         split=own_text("captioning/split"),
         dataset=lookup("captioning/dataset", within=config),

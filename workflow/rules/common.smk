@@ -5,16 +5,15 @@ import os
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from retcap.captioning.plan import CaptioningPlan
+from retcap import studies
 from retcap.config import ConfigError, overwriting, resolve
 from retcap.jobs import bytecode, surroundings
 from retcap.jobs.failures import again as tries
 from retcap.plan import ALONE, Plan
-from retcap.report import studies
+from retcap.report import studies as sections
 from retcap.reruns import params
 from retcap.reruns.digest import save_cache
 from retcap.reruns.replanning import follow_no_ancient_inputs
-from retcap.retrieval.plan import RetrievalPlan
 from retcap.terminal import closing
 
 
@@ -87,20 +86,14 @@ def stop_if_jobs_failed():
         )
 
 
-def best_per_set():
-    """Further output of a training: the best model of each data set, if they are kept."""
-    kept = config["retrieval"]["training"]["keep_best_per_set"]
-    return {"best": directory("<results>/models/best-per-set/{retriever}")} if kept else {}
-
-
 def report_inputs(wildcards):
     """What the report page is made of, by name; the parts of the studies that run."""
-    return {"config": f"{plan.results}/config.yaml"} | studies.files(plan)
+    return {"config": f"{plan.results}/config.yaml"} | sections.files(studies.running(plans))
 
 
 def check_inputs(wildcards):
     """What must be there before the run is called good: the report, and whatever may have failed alone."""
-    return {"report": f"{plan.results}/report.html", "summaries": []} | captioning.checked() | retrieval.checked()
+    return studies.checked(plans) | {"report": f"{plan.results}/report.html"}
 
 
 bytecode.keep_for_jobs()
@@ -114,7 +107,6 @@ if FROM_MODULE:
 config.clear()  # the order of the keys is the model's from here on, wherever they came from
 config.update(resolved)
 plan = Plan(config, HERE)
-captioning = CaptioningPlan(plan)
-retrieval = RetrievalPlan(plan)
+plans = studies.plans(plan)
 FAILED_BEFORE = tries.failures(plan.results)
 closing.announce(plan.results)

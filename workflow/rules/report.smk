@@ -36,10 +36,11 @@ rule report:
         runtime=15,
     params:
         title=own_text("report/title"),
-        studies=studies.params(plan),
+        studies=sections.params(studies.running(plans)),
+        known=studies.wildcards(studies.running(plans)),
         experiment=lookup("experiment", within=config),
         logs=f"{plan.results}/logs",
-        code=plan.code("report", *studies.paths(config["studies"]), *plan.templates()),
+        code=plan.code("report", *sections.paths(config["studies"]), *plan.templates()),
     message:
         "writing the report"
     script:

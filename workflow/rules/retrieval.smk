@@ -1,15 +1,13 @@
 # Study 1, retrieval: files → probe → normalise → check → pack → audit, screen → backbone → build → train → embed → search → score → summary.
 
 
+from retcap.retrieval.judging import dialects
 from retcap.retrieval.plan import FILES
+
+retrieval = plans["retrieval"]
 
 
 wildcard_constraints:
-    dataset="|".join(retrieval.datasets) or "none",
-    retriever="|".join(map(re.escape, retrieval.trainings)) or "none",
-    encoder="|".join(map(re.escape, retrieval.systems)),
-    shard="[0-9]+",
-    side_px="[0-9]+",
     file="jsonl/.+[.]jsonl",
 
 
@@ -283,7 +281,7 @@ rule train_retriever:
         # ancient: an audit has to pass before a model is trained, but a new one is no reason to train again
         audits=ancient(collect("<results>/retrieval/audit/{dataset}.json", dataset=retrieval.datasets)),
     output:
-        **best_per_set(),
+        **{name: directory(path) for name, path in retrieval.best_per_set().items()},
         model=directory("<results>/models/{retriever}"),
         curves="<results>/retrieval/curves/{retriever}.json",
     log:
@@ -458,7 +456,7 @@ rule score_retrieval:
         draws=lookup("retrieval/bootstrap_draws", within=config),
         checkpoint=lambda wildcards: retrieval.system_checkpoint(wildcards.encoder),
         seed=lookup("seed", within=config),
-        code=plan.code("score_retrieval", metrics=retrieval.metrics),
+        code=plan.code("score_retrieval", *dialects.paths(config["retrieval"]["dialects"]), metrics=retrieval.metrics),
     message:
         "scoring {wildcards.encoder} on {wildcards.dataset}"
     script:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from retcap.captioning import failed_pairs
 from retcap.captioning.study import Study, caption_study
 from retcap.captions import files
-from retcap.jobs import job, scratch
+from retcap.jobs import job, provenance, scratch
 from retcap.terminal import messages
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ with job.start(snakemake) as run:
         requests=Path(snakemake.input.requests),
         pack=Path(snakemake.input.pack),
         model=Path(model) if model else None,
-        kept=scratch.lasting(snakemake),
+        kept=scratch.lasting(snakemake, without=["shard"]),
         **{name: value for name, value in snakemake.params.items() if name not in ("again", "asked")},
     )
     captions, result = caption_study(study, run.device)
@@ -27,6 +27,6 @@ with job.start(snakemake) as run:
     tried = bool(lost.failed) and run.try_again(reason, same=lost.same)
     files.write_captions(run.out.captions, captions)
     counts = {"failed": lost.failed, "of": lost.of, "first": lost.first, "tried_again": tried}
-    files.write_json(run.out.outcome, result | {"failed_pairs": counts})
+    files.write_json(run.out.outcome, result | {"failed_pairs": counts} | provenance.peak_memory())
     if lost.failed:
         messages.tell("warning", f"{reason}, the first: {lost.first}")

@@ -1,6 +1,5 @@
 """One fixed caption per query, which never sees the image: the blind baseline."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap import plugins
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 with job.start(snakemake) as run:
     plugin, train = plugins.load("datasets", snakemake.params.dataset), snakemake.input.get("train")
-    training = reading.training(plugin, Path(train), snakemake.params.columns) if train else None
+    training = reading.training(plugin, train, snakemake.params.columns) if train else None
     pairs = files.read_items(snakemake.input.pairs)
     captions = baselines.blind(pairs, training and training.captions(), seed=snakemake.params.seed)
     files.write_captions(run.out.captions, captions)

@@ -8,7 +8,6 @@ from retcap.jobs import job, provenance
 from retcap.report.inputs import ReportInputs
 from retcap.report.page import build_report
 from retcap.report.studies import inputs as of_studies
-from retcap.report.studies import known
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -24,7 +23,7 @@ with job.start(snakemake, accept_failed=True) as run:
         dirty=bool(dirty),
         studies=of_studies(dict(found.items()), params.studies, run.failed),
         provenance=Path(params.logs),
-        known=known(params.studies),
+        known=params.known,
         config=Path(found.config),
     )
     run.out.page.write_text(build_report(inputs), encoding="utf-8")

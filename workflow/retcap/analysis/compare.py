@@ -5,6 +5,7 @@ correction runs over the pairs of a family: those of one data set, metric and ki
 with a baseline do not, because nobody picks the best of them.
 """
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,15 @@ def compare(pairs: Iterable[Pair], generators: Generators, draws: int, rounds: i
 def write(path: Path, found: Sequence[Difference]) -> None:
     """Write `differences.json`; a NaN is refused."""
     path.write_text(json.dumps(msgspec.to_builtins(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, records: Sequence[msgspec.Struct]) -> None:
+    """Write records of one kind as a CSV for spreadsheets: one column per field, what is not known empty."""
+    fields = records[0].__struct_fields__ if records else ()
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(msgspec.structs.asdict(record) for record in records)
 
 
 def _difference(

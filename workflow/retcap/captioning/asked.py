@@ -6,7 +6,7 @@ word in a reference, must not cause it. Light: the Snakefile calls this.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,33 +18,46 @@ from retcap.records import Rejected
 UNREADABLE = "unreadable"  # the job that reads the file says what is wrong with it
 
 
-def asked(csv: str, dataset: str, columns: Mapping[str, str], images_root: str | None, settings: Any) -> str:
-    """12 hex digits over the pairs that have a caption, their pictures, and settings that shape what a model sees."""
-    pairs = _pairs(csv, dataset, tuple(columns.items()), _state(Path(csv)))
-    if pairs is None:
+def asked(
+    csvs: Sequence[str],
+    dataset: str,
+    columns: Mapping[str, str],
+    images_root: str | None,
+    settings: Mapping[str, Any],
+) -> str:
+    """12 hex digits over the pairs that have a caption, their pictures, and settings that shape what a model sees.
+
+    The order of the pairs counts where `settings` has a `limit`: it decides which of them are the first.
+    """
+    found = [_pairs(csv, dataset, tuple(columns.items()), _state(Path(csv))) for csv in csvs]
+    pairs = [one if settings.get("limit") else sorted(one) for one in found if one is not None]
+    if len(pairs) < len(csvs):
         return UNREADABLE
-    return _digest([sorted(pairs), pictures(csv, dataset, columns, images_root), settings])
+    return _digest([pairs, pictures(csvs, dataset, columns, images_root), settings])
 
 
-def pictures(csv: str, dataset: str, columns: Mapping[str, str], images_root: str | None) -> str:
-    """12 hex digits over the pictures that a CSV names: which of them are there, and how large their files are.
+def pictures(csvs: Sequence[str], dataset: str, columns: Mapping[str, str], images_root: str | None) -> str:
+    """12 hex digits over the pictures that the CSVs name: which of them are there, and how large their files are.
 
     Not when they were written: a copy of a data set is the same data set.
     """
-    pairs = _pairs(csv, dataset, tuple(columns.items()), _state(Path(csv)))
-    if pairs is None:
-        return UNREADABLE
-    root = Path(csv).parent if images_root is None else Path(images_root)
-    plugin = plugins.load("datasets", dataset)
-    return _digest([[url, _size(plugin, url, root)] for url in sorted({url for url, _ in pairs})])
+    plugin, sizes = plugins.load("datasets", dataset), []
+    for csv in csvs:
+        pairs = _pairs(csv, dataset, tuple(columns.items()), _state(Path(csv)))
+        if pairs is None:
+            return UNREADABLE
+        root = Path(csv).parent if images_root is None else Path(images_root)
+        sizes += [[url, _size(plugin, url, root)] for url in sorted({url for url, _ in pairs})]
+    return _digest(sizes)
 
 
 @cache
-def _pairs(csv: str, dataset: str, columns: tuple[tuple[str, str], ...], _: Any) -> frozenset[tuple[str, str]] | None:
-    """(image, query) of every row with a caption; None where the file cannot be read."""
+def _pairs(csv: str, dataset: str, columns: tuple[tuple[str, str], ...], _: Any) -> tuple[tuple[str, str], ...] | None:
+    """(image, query) of every row with a caption, each once; None where the file cannot be read."""
     try:
         rows: Iterable[Any] = plugins.load("datasets", dataset).rows(Path(csv), **dict(columns))
-        return frozenset((row.url, row.query) for row in rows if not isinstance(row, Rejected) and row.caption)
+        pairs = ((row.url, row.query) for row in rows if not isinstance(row, Rejected) and row.caption)
+        return tuple(dict.fromkeys(pairs))
     except (OSError, ValueError):
         return None
 

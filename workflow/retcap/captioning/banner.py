@@ -18,10 +18,15 @@ def banner(summary: Mapping[str, Any], generated: bool = False) -> list[str]:
     )
     entries = [*done, *baselines]
     keys = [key for key in short_keys() if any(_value(entry, key) is not None for entry in entries)]
-    kinds = {"model": "", "baseline": " (baseline)"} | ({"human": " (baseline, generated)"} if generated else {})
+    kinds = {"model": "", "elsewhere": " (made elsewhere)", "baseline": " (baseline)"} | (
+        {"human": " (baseline, generated)"} if generated else {}
+    )
     names = [entry["model_name"] + kinds.get(entry["model_name"], kinds[entry["kind"]]) for entry in entries]
     rows = [[name, *(_shown(entry, key) for key in keys)] for name, entry in zip(names, entries, strict=True)]
-    lines = [f"Captioning: {summary['completed']} of {summary['total']} models completed"]
+    what = "systems" if any(entry["kind"] == "elsewhere" for entry in summary["models"]) else "models"
+    lines = [f"Captioning: {summary['completed']} of {summary['total']} {what} completed"]
+    if look := summary.get("first_look"):
+        lines.append(f"A first look: the first {look['first_pairs']} of {look['of']} pairs (captioning.limit)")
     lines += text_table(["", *(title(key) for key in keys)], rows) if rows else []
     if apart := [entry["model_name"] for entry in entries if entry.get("references", "all") != "all"]:
         lines.append(f"({', '.join(apart)}: against one reference fewer; the report has all against the same ones)")

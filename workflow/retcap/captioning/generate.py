@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from retcap.captioning.batches import distinct_places, plan
 from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
 from retcap.captioning.resume import Finished, Item, content_ids
@@ -16,7 +17,6 @@ from retcap.jobs import memory
 
 logger = logging.getLogger(__name__)
 
-BUCKET_TOKENS = 8  # prompts are batched with prompts of a similar length, so little is spent on padding
 MEMORY_ADVICE = "Out of memory with a single item. Use a smaller model, fewer image pixels, or a GPU with more memory"
 
 Records = dict[int, dict]  # by place in the list of items
@@ -43,10 +43,9 @@ def caption_all(
         raise ValueError(f"Item id {twice[0]} occurs more than once among {len(items)} items. Ids have to be unique.")
     start, finished = time.perf_counter(), finished or Finished()
     contents = content_ids(items, pack)
-    first = dict(zip(reversed(contents), reversed(range(len(items))), strict=True))  # content -> first place with it
-    distinct = sorted(first.values())
-    kept = ready = sum(content in finished.done for content in first)
-    for bucket in plan(captioner, [items[place] for place in distinct], batch_size):
+    distinct = distinct_places(contents)
+    kept = ready = sum(contents[place] in finished.done for place in distinct)
+    for bucket in plan([items[place] for place in distinct], batch_size):
         run = _Run(captioner, items, pack, max_new_tokens, limit=batch_size)
         for batch in bucket:
             missing = [distinct[at] for at in batch if contents[distinct[at]] not in finished.done]
@@ -55,29 +54,10 @@ def caption_all(
                 finished.commit([{"content": contents[place]} | made[place] for place in missing])
                 ready += len(missing)
             if progress is not None:
-                progress(ready, len(first))
+                progress(ready, len(distinct))
     records = finished.records(items, contents)
     _log(captioner, records, kept, time.perf_counter() - start)
     return records
-
-
-def plan(captioner: Captioner, items: Sequence[Item], batch_size: int) -> list[list[list[int]]]:
-    """Buckets of similar prompt length, longest first, each cut into batches of places in `items`.
-
-    Within a bucket the queries of one image are neighbours, so that it is preprocessed once. Nothing depends on the
-    order of `items`, nor on what is finished already: a resumed run meets the same batches.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}. It has to be 1 or more.")
-    buckets: dict[int, list[int]] = {}
-    for place, (_, query, _) in enumerate(items):
-        tokens = len(captioner.tokenizer(query, add_special_tokens=False)["input_ids"])
-        buckets.setdefault(tokens // BUCKET_TOKENS, []).append(place)
-    result = []
-    for _, places in sorted(buckets.items(), reverse=True):
-        places.sort(key=lambda place: (str(items[place][2]), items[place][1], items[place][0]))
-        result.append([places[first : first + batch_size] for first in range(0, len(places), batch_size)])
-    return result
 
 
 @dataclass

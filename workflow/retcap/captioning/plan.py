@@ -1,44 +1,77 @@
 """What the rules of the captioning study ask while the Snakefile is read."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from retcap import plugins
-from retcap.captioning import asked
-from retcap.plan import Plan, checkpoint_files
+from retcap.captioning import asked, banner
+from retcap.plan import Alone, StudyPlan, checkpoint_files
 from retcap.records import CaptionerCard
 from retcap.worlds import recipes
 
 SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
-SHAPING = ("require_images", "max_width_px", "max_height_px", "download_to", "pack_encoding")  # pairs and pixels
+SHAPING = (
+    "limit",
+    "require_images",
+    "max_width_px",
+    "max_height_px",
+    "download_to",
+    "pack_encoding",
+)  # pairs and pixels
 GENERATED = "generated"  # said of a CSV that a rule makes: it cannot be read in advance, and is an input
 
 
 @dataclass(frozen=True)
-class CaptioningPlan:
+class CaptioningPlan(StudyPlan):
     """Systems, options and files of the captioning study."""
 
-    plan: Plan
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The study's section of the configuration."""
-        return self.plan.config["captioning"]
-
-    @property
-    def folder(self) -> str:
-        """Folder of the study's results."""
-        return f"{self.plan.results}/captioning"
+    name = "captioning"
+    alone: ClassVar = {
+        "train_tiny_captioner": Alone("captioning.tiny.batch_size", folders=("model",)),
+        "caption": Alone("captioning.options.{captioner}.batch_size"),
+        "merge_captions": Alone(),
+        "caption_elsewhere": Alone(),
+        "caption_human": Alone(),
+        "caption_blind": Alone(),
+        "clean_captions": Alone(),
+        "count_caption_ngrams": Alone(),
+        "find_spice_parser": Alone(),
+        "score_captions": Alone("captioning.bootstrap_draws"),
+        "validate_metrics": Alone(),
+    }
 
     @property
     def systems(self) -> list[str]:
-        """Names of all systems that are scored: models, then baselines."""
-        return self.own["models"] + self.own["baselines"]
+        """Names of all systems that are scored: models and captions made elsewhere, then baselines."""
+        return self.ranked + self.own["baselines"]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Names of the systems that are compared with one another: models, then captions made elsewhere."""
+        return self.own["models"] + list(self.own["predictions"])
 
     @property
     def generated(self) -> bool:
-        """Whether the captions to be scored are the pipeline's own, those of the baseline `human` too."""
+        """Whether captions to be scored are the pipeline's own, those of the baseline `human` too."""
         return self._is_generated("csv")
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the jobs that share one model's captions; none where one job writes them all."""
+        count = self.own["shards"]
+        return range(count if count > 1 else 0)
+
+    @property
+    def part(self) -> str:
+        """What one captioning job is about, as wildcards: a model, or a shard of it."""
+        return "{captioner}/{shard}" if self.shards else "{captioner}"
+
+    @property
+    def part_in_words(self) -> str:
+        """The same in the message of a job."""
+        return "{wildcards.captioner}" + (", shard {wildcards.shard}" if self.shards else "")
 
     def option(self, captioner: str, name: str) -> Any:
         """One setting of a captioner, its own or else the study's."""
@@ -72,14 +105,14 @@ class CaptioningPlan:
             return GENERATED
         own = self.own
         settings = {name: own[name] for name in SHAPING} | {"code": self.reading_code()}
-        return asked.asked(own["csv"], own["dataset"], own["columns"], own["images_root"], settings)
+        return asked.asked(csvs(own["csv"]), own["dataset"], own["columns"], own["images_root"], settings)
 
     def pictures(self, csv: str) -> str:
         """Which pictures of the CSV of a key are there, so that new ones count."""
         own = self.own
         if self._is_generated(csv):
             return GENERATED
-        return asked.pictures(own[csv], own["dataset"], own["columns"], own["images_root"])
+        return asked.pictures(csvs(own[csv]), own["dataset"], own["columns"], own["images_root"])
 
     def reading_code(self) -> str:
         """Digest of all that reads a caption CSV and its pictures."""
@@ -99,18 +132,25 @@ class CaptioningPlan:
         """Memory of the parser of SPICE, where it runs."""
         return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
 
+    def wildcards(self) -> dict[str, list[str]]:
+        """Wildcard -> its values."""
+        return {
+            "captioner": self.own["models"],
+            "elsewhere": list(self.own["predictions"]),
+            "system": self.systems,
+        }
+
     def agreement(self) -> str | list[str]:
         """How far the metrics agree with people; nothing where no judgements are named."""
         return f"{self.folder}/metric_agreement.json" if self.own["judgements"] else []
 
     def reported(self) -> dict[str, Any]:
-        """What the report is made of, by name; nothing where the study does not run."""
-        if not self.plan.runs("captioning"):
-            return {}
+        """What the report is made of, by name."""
         folder = self.folder
         return {
             "summary": f"{folder}/all_models_summary.json",
             "differences": f"{folder}/differences.json",
+            "ranks": f"{folder}/ranks.csv",
             "pairs": f"{folder}/pairs.parquet",
             "pack": f"{folder}/pack",
             "coverage": f"{folder}/coverage.json",
@@ -120,10 +160,8 @@ class CaptioningPlan:
             "scores": [f"{folder}/scores/{system}.parquet" for system in self.systems],
         }
 
-    def checked(self) -> dict[str, str | list[str]]:
+    def checked(self) -> dict[str, Any]:
         """What must be there before the run is called good: whatever may have failed alone, and the summaries."""
-        if not self.plan.runs("captioning"):
-            return {}
         return {
             "summaries": [f"{self.folder}/all_models_summary.json"],
             "captions": [f"{self.folder}/captions/{system}.json" for system in self.systems],
@@ -131,5 +169,31 @@ class CaptioningPlan:
             "agreement": self.agreement(),
         }
 
+    def closing_table(self) -> Path:
+        """The summary."""
+        return Path(self.folder, "all_models_summary.json")
+
+    def closing_lines(self) -> list[str]:
+        """One line per system."""
+        return banner.banner(json.loads(self.closing_table().read_text(encoding="utf-8")), self.generated)
+
+    def set_aside(self) -> dict[str, list[Path]]:
+        """Rows of the CSVs that could not be used."""
+        folder = Path(self.folder)
+        elsewhere = self.own["predictions"]
+        return {
+            "captions": [folder / "quarantine.jsonl"],
+            **{f"captions of {name}": [folder / f"captions/{name}_quarantine.jsonl"] for name in elsewhere},
+            "training captions": [folder / "training/quarantine.jsonl"],
+        }
+
     def _is_generated(self, csv: str) -> bool:
-        return bool(self.own[csv]) and self.own[csv].startswith(f"{self.plan.shared['panorama_world']}/")
+        return any(path.startswith(f"{self.plan.shared['panorama_world']}/") for path in csvs(self.own[csv]))
+
+
+def csvs(given: str | list[str] | None) -> list[str]:
+    """One path, several or none, as the configuration gives them, as a list."""
+    return [given] if isinstance(given, str) else list(given or [])
+
+
+PLAN = CaptioningPlan

@@ -1,11 +1,13 @@
 """Image policies: what is done to a panorama's aspect ratio before a model's own processor sees it.
 
-Every captioner has the three of SHARED. One of whose processor more must be set has a `prepare` of its own, and
+Every captioner has those of SHARED. One of whose processor more must be set has a `prepare` of its own, and
 `IMAGE_POLICIES` with its own words for what a policy does. Images are height x width x 3 arrays of uint8.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from retcap.captioning import views
 
 if TYPE_CHECKING:  # captioner plugins import this module while the Snakefile is read, where numpy is too heavy
     import numpy as np
@@ -13,6 +15,7 @@ if TYPE_CHECKING:  # captioner plugins import this module while the Snakefile is
 SHARED = {
     "letterbox": "padded to a square with the mean colour, then the native resize: the whole panorama at half height",
     "squash": "stretched to a square with the same number of pixels, then native: twice too narrow",
+    "views": "four perspective views of 90 degrees each (ahead, right, behind, left) in a square, then native",
 }
 
 
@@ -37,7 +40,7 @@ def pixels(processor: Any, policy: str) -> "Callable[[np.ndarray], np.ndarray]":
     if policy == "letterbox":
         fill = mean_colour(processor)
         return lambda image: letterbox(image, fill)
-    return squash if policy == "squash" else keep
+    return {"squash": squash, "views": views.mosaic}.get(policy, keep)
 
 
 def keep(image: "np.ndarray") -> "np.ndarray":

@@ -1,21 +1,35 @@
-"""The two prompt sets of the captioning study. Light on purpose: plugins import it while the Snakefile is read.
+"""The prompts of the captioning study. Light on purpose: plugins import it while the Snakefile is read.
 
-`bare` is the query cell alone, as the study this one follows sent it; `instruct` says what is wanted.
+`bare` is the query cell alone, as the study this one follows sent it; `instruct` says what is wanted; a text of one's
+own has `{query}` where the query goes.
 
 >>> request("people", "bare")
 'people'
 >>> request("people", "instruct")
 'Describe the people in this 360-degree panorama.'
+>>> request("people", "What of the {query} can be seen?")
+'What of the people can be seen?'
 """
 
+from retcap import spelling
+
+SLOT = "{query}"
 PROMPT_SETS = {"bare": "{query}", "instruct": "Describe the {query} in this 360-degree panorama."}
 
 
 def request(query: str, prompt_set: str) -> str:
     """What is asked of the model, before its own chat or question format is put around it."""
-    if prompt_set not in PROMPT_SETS:
-        raise ValueError(f"No prompt set is named {prompt_set!r}. Known: {', '.join(PROMPT_SETS)}.")
-    return PROMPT_SETS[prompt_set].replace("{query}", query)
+    return template(prompt_set).replace(SLOT, query)
+
+
+def template(prompt: str) -> str:
+    """The text of a prompt set, or a text of one's own; ValueError for one that would ask the same of every query."""
+    if prompt not in PROMPT_SETS and SLOT not in prompt:
+        raise ValueError(
+            f"must be one of {', '.join(PROMPT_SETS)}, or a text with `{SLOT}` where the query goes. Got {prompt!r} "
+            f"instead.{spelling.did_you_mean(prompt, PROMPT_SETS)}"
+        )
+    return PROMPT_SETS.get(prompt, prompt)
 
 
 def rendered(captioner, processor, text: str) -> str:

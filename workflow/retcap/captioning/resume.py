@@ -3,7 +3,9 @@
 A folder holds the captions of one captioner. `<hash>.json` says what decides captions (the model, its weights, its
 settings) and `<hash>.jsonl`, named by the hash of just that, grows by the records of one batch at a time. A record is
 known by its content: the query, and the pixels that the model was shown. So rows that are added to a data set cost what
-is new, and nothing else does: no change of a reference, a file name or an order.
+is new, and nothing else does: no change of a reference, a file name or an order. Jobs that share one captioner's work
+write to files of their own (`<hash>.<writer>.jsonl`) and read those of all, so another number of jobs costs nothing
+either.
 """
 
 import hashlib
@@ -21,18 +23,22 @@ Item = tuple[str, str, str | None]  # item id, query, image key (no string: the 
 
 
 class Finished:
-    """Records by content id, kept in `folder` (in memory alone if None). Failed ones are not kept for the next run."""
+    """Records by content id, kept in `folder` (in memory alone if None). Failed ones are not kept for the next run.
 
-    def __init__(self, folder: str | Path | None = None, settings: Mapping[str, Any] | None = None):
+    writer: name of this job among those that write to the folder at the same time.
+    """
+
+    def __init__(self, folder: str | Path | None = None, settings: Mapping[str, Any] | None = None, writer: str = ""):
         self.done: dict[str, dict] = {}
         self.about: dict[str, Any] | None = None  # what `describe` was told, now or in an earlier run
         self._file: Path | None = None
         self._settings = dict(settings or {})
         if folder is not None:
             name = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode()).hexdigest()[:16]
-            self._file = Path(folder) / f"{name}.jsonl"
+            self._file = Path(folder) / (f"{name}.{writer}.jsonl" if writer else f"{name}.jsonl")
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._read(self._file)
+            for file in sorted(self._file.parent.glob(f"{name}*.json*")):
+                self._read(file)
 
     def describe(self, about: dict[str, Any]) -> None:
         """Keep what is known of a model only once it is loaded, for a run that need not load it."""
@@ -56,10 +62,10 @@ class Finished:
         ]
 
     def _read(self, file: Path) -> None:
-        description = file.with_suffix(".json")
-        if description.exists():
-            self.about = json.loads(description.read_text(encoding="utf-8"))["about"]
-        for record in jsonl.read(file, appended=True) if file.exists() else ():
+        if file.suffix == ".json":
+            self.about = json.loads(file.read_text(encoding="utf-8"))["about"]
+            return
+        for record in jsonl.read(file, appended=True):
             if record["status"] != "failed":  # its cause may be gone: it is tried again
                 self.done[record["content"]] = record
 

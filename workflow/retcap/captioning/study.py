@@ -8,6 +8,7 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.captioning import outcome
+from retcap.captioning.batches import share
 from retcap.captioning.resume import Finished, Item, content_ids
 from retcap.captioning.weights import Weights, files_sha256, identify, is_pinned
 from retcap.captions import files
@@ -34,6 +35,8 @@ class Study:
     max_new_tokens: int
     kept: Path  # finished captions lie here, for this run and for later ones
     code: str
+    shard: int = 0  # the part of the pairs that this job captions, of `shards`
+    shards: int = 1
 
     @property
     def source(self) -> str | None:
@@ -44,7 +47,10 @@ class Study:
 
 
 def caption_study(study: Study, device: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Captions of every pair and the outcome. RuntimeError where the model cannot be loaded, or no pair succeeds."""
+    """Captions of every pair of the shard and the outcome.
+
+    RuntimeError where the model cannot be loaded, or no pair succeeds.
+    """
     captions, weights, about = _caption(study, device)
     if len(captions) and set(captions["status"]) == {"failed"}:
         raise RuntimeError(f"all {len(captions)} pairs failed; the first: {captions['reason'].iloc[0]}")
@@ -61,19 +67,18 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, Weights, dict[str
     """Captions, the weights they came from, and counts. The model is loaded only if a caption is missing."""
     plugin = plugins.load("captioners", study.captioner)
     requests: Any = files.read_requests(study.requests)
-    items = [(item.item_id, item.query, item.image_key) for item in requests.itertuples()]
     pack: Any = ImagePack(study.pack)
-    contents = content_ids(items, pack)
+    items, contents = _own_share(study, requests, pack)
     try:
         meant = identify(study.source, study.revision, plugin.CARD)
-        finished = Finished(study.kept, _settings(study, meant, device)) if is_pinned(meant) else None
+        finished = _finished(study, meant, device) if is_pinned(meant) else None
         captioner = None
         if finished is None or finished.about is None or not all(content in finished.done for content in contents):
             captioner = _load(study, plugin, meant, device)
     except Exception as error:
         raise RuntimeError(f"cannot load `{study.source or plugin.CARD.model_id}`: {reason(error)}") from error
     if captioner is not None:
-        finished = finished or Finished(study.kept, _settings(study, captioner.weights, device))
+        finished = finished or _finished(study, captioner.weights, device)
         finished.describe(captioner.description())
     assert finished is not None
     assert finished.about is not None
@@ -81,21 +86,30 @@ def _caption(study: Study, device: str) -> tuple[pd.DataFrame, Weights, dict[str
     records = (
         finished.records(items, contents) if captioner is None else _generate(study, captioner, items, pack, finished)
     )
-    captions: Any = pd.DataFrame(records)
-    about = {
-        "dtype": finished.about["dtype"],
-        "device": device,
-        "captioned": int((captions["status"] == "ok").sum()),
-        "kept_from_before": before,
-        "mean_tokens": float(captions["tokens"].mean()),
-        "at_token_cap": int(captions["capped"].sum()),
-    }
+    keys = dict(zip(requests["item_id"], requests["image_key"], strict=True))
+    captions = files.frame([record | {"image_key": keys[record["item_id"]]} for record in records])
     known = finished.about
-    return (
-        captions.merge(requests[["item_id", "image_key"]]),
-        Weights(known["source"], known["revision"], known["sha256"]),
-        about,
-    )
+    about = {
+        "dtype": known["dtype"],
+        "device": device,
+        "kept_from_before": before,
+        "at_token_cap": sum(record["capped"] for record in records),
+    }
+    return captions, Weights(known["source"], known["revision"], known["sha256"]), about
+
+
+def _own_share(study: Study, requests: Any, pack: Any) -> tuple[list[Item], list[str]]:
+    """The items of this job's shard and their contents."""
+    items = [(item.item_id, item.query, item.image_key) for item in requests.itertuples()]
+    contents = content_ids(items, pack)
+    own = share(items, contents, study.batch_size, study.shard, study.shards)
+    return [items[place] for place in own], [contents[place] for place in own]
+
+
+def _finished(study: Study, weights: Weights, device: str) -> Finished:
+    """Captions that are kept, those of the other shards too, for what decides captions now."""
+    writer = f"{study.shard}-of-{study.shards}" if study.shards > 1 else ""
+    return Finished(study.kept, _settings(study, weights, device), writer)
 
 
 def _load(study: Study, plugin: Any, meant: Weights, device: str) -> Any:

@@ -6,24 +6,32 @@ from pathlib import Path
 from typing import Any
 
 from retcap.captioning import outcome
+from retcap.captioning.cost import cost
 from retcap.captions import scoring
 
 
 def summarise(
-    paths: Mapping[str, Path], models: list[str], baselines: list[str], failed: Mapping[str, str], split: str
+    paths: Mapping[str, Path],
+    models: list[str],
+    baselines: list[str],
+    failed: Mapping[str, str],
+    split: str,
+    first_look: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Content of `all_models_summary.json` from the `<system>_metrics.json` files.
 
     `paths`: system -> its file; `failed`: system -> reason, for those whose scoring failed, so that they have no file.
-    A model counts as completed when its status is "completed", else as failed; baselines are not counted.
+    A model counts as completed when its status is "completed", else as failed; so do captions made elsewhere, which
+    stand among the models. Baselines are not counted. `first_look`: how many pairs of how many `captioning.limit` left.
     """
     by_name = {name: failed_entry(name, reason) for name, reason in failed.items()}
     for name, path in paths.items():
         by_name[name] = json.loads(path.read_text(encoding="utf-8"))
-    entries = [by_name[name] for name in models]
+    entries = [by_name[name] | {"cost": cost(by_name[name])} for name in models]
     completed = sum(entry["status"] == "completed" for entry in entries)
     return {
         "split": split,
+        "first_look": first_look,
         "total": len(entries),
         "completed": completed,
         "failed": len(entries) - completed,

@@ -27,14 +27,14 @@ class Record(NamedTuple):
     text: str  # as in the file
 
 
-def read(file: Path, columns: Mapping[str, str]) -> Iterator[Record]:
+def read(file: Path, columns: Mapping[str, str], setting: str = "captioning.columns") -> Iterator[Record]:
     """Every record of a file in UTF-8; blank lines are none, a line of delimiters alone is one.
 
-    `columns`: key -> name of its column, at any place. Comma, tab or semicolon: whichever splits the header into most
-    of them. ValueError, with file, line and remedy: another encoding, no header, a column that is missing, doubled or
-    named twice, a quote that never closes.
+    `columns`: key -> name of its column, at any place; `setting`: where the configuration names them. Comma, tab or
+    semicolon: whichever splits the header into most of them. ValueError, with file, line and remedy: another encoding,
+    no header, a column that is missing, doubled or named twice, a quote that never closes.
     """
-    _refuse_shared(file, columns)
+    _refuse_shared(file, columns, setting)
     text = _text(file)
     csv.field_size_limit(
         NO_LIMIT
@@ -43,7 +43,7 @@ def read(file: Path, columns: Mapping[str, str]) -> Iterator[Record]:
     delimiter = _delimiter(text, set(columns.values()))
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = _header(file, reader)
-    places = {key: _place(file, header, key, name) for key, name in columns.items()}
+    places = {key: _place(file, header, f"{setting}.{key}", name) for key, name in columns.items()}
     while True:
         line = reader.line_num + 1
         lines.taken.clear()
@@ -87,12 +87,12 @@ class _Lines:
         return "".join(self.taken).rstrip("\r\n")
 
 
-def _refuse_shared(file: Path, columns: Mapping[str, str]) -> None:
+def _refuse_shared(file: Path, columns: Mapping[str, str], setting: str) -> None:
     """A column that is query and reference at once would score every model against its own question."""
     for name in columns.values():
         if len(keys := [key for key, given in columns.items() if given == name]) > 1:
             raise ValueError(
-                f"{file}: `captioning.columns` names the column `{name}` for {' and '.join(keys)}. Each needs a column "
+                f"{file}: `{setting}` names the column `{name}` for {' and '.join(keys)}. Each needs a column "
                 "of its own."
             )
 
@@ -145,15 +145,14 @@ def _delimiter(text: str, names: set[str]) -> str:
     return max(",\t;", key=named)  # the comma where nothing fits: the message then shows the header as it is
 
 
-def _place(file: Path, header: list[str], key: str, name: str) -> int:
+def _place(file: Path, header: list[str], setting: str, name: str) -> int:
     if (times := header.count(name)) > 1:
         raise ValueError(
             f"{file} has {times} columns `{name}`; which of them is meant? Rename all but one, or set "
-            f"`captioning.columns.{key}` to a column that occurs once. Columns found: {', '.join(header)}."
+            f"`{setting}` to a column that occurs once. Columns found: {', '.join(header)}."
         )
     if times:
         return header.index(name)
     raise ValueError(
-        f"{file} has no column `{name}`.{spelling.did_you_mean(name, header)} Columns found: {', '.join(header)}. "
-        f"Set `captioning.columns.{key}` to the right one."
+        f"{file} has no column `{name}`.{spelling.did_you_mean(name, header)} Columns found: {', '.join(header)}. Set `{setting}` to the right one."
     )

@@ -1,6 +1,6 @@
 """The files that pass between the stages of the captioning study, each written beside its place and renamed into it.
 
-    items.parquet       one row per (image, query): what is captioned and scored, and all its references
+    pairs.parquet       one row per (image, query): what is captioned and scored, and all its references
     requests.parquet    the same rows as a captioner gets them: no reference, no file name, in the order of the ids
     rows.parquet        one row per row of the input CSV that could be read, and the item it belongs to
     captions.parquet    one row per item: what one system (a model or a baseline) said
@@ -29,11 +29,21 @@ ITEMS = pa.schema(
         ("image_key", TEXT),  # SHA-256 of the file's bytes; null where the image is missing and not required
         ("query", TEXT),
         ("references", TEXTS),
-        ("rows", pa.list_(pa.int64())),  # CSV lines of the pair, also those without annotation
+        ("rows", pa.list_(pa.int64())),  # CSV lines of the pair, file after file, also those without annotation
     ]
 )
 REQUESTS = pa.schema([("item_id", TEXT), ("query", TEXT), ("image_key", TEXT)])
-ROWS = pa.schema([("line", pa.int64()), ("image", TEXT), ("query", TEXT), ("reference", TEXT), ("item_id", TEXT)])
+ROWS = pa.schema(
+    [
+        ("csv", TEXT),  # name of the file
+        ("line", pa.int64()),
+        ("image", TEXT),
+        ("query", TEXT),
+        ("reference", TEXT),
+        ("item_id", TEXT),
+        ("beyond_limit", pa.bool_()),  # of a pair that `captioning.limit` leaves out
+    ]
+)
 CAPTIONS = pa.schema(
     [
         ("item_id", TEXT),
@@ -56,12 +66,12 @@ PREDICTIONS = ("image_path", "instruction", "reference", "prediction", "predicti
 
 
 def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
-    """Write items.parquet. ValueError on a repeated item_id."""
+    """Write pairs.parquet. ValueError on a repeated item_id."""
     _write(path, items, ITEMS, unique=True)
 
 
 def read_items(path: Path) -> pd.DataFrame:
-    """Read items.parquet."""
+    """Read pairs.parquet."""
     return _read(path, ITEMS)
 
 
@@ -76,8 +86,8 @@ def read_requests(path: Path) -> pd.DataFrame:
 
 
 def write_rows(path: Path, rows: pd.DataFrame | list[dict]) -> None:
-    """Write rows.parquet: line, image, query, reference (null where the cell was empty), item_id (null: no item)."""
-    _write(path, rows, ROWS)
+    """Write rows.parquet: the reference is null where the cell was empty, item_id where the row belongs to no item."""
+    _write(path, rows, ROWS, defaults={"beyond_limit": False})
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -138,7 +148,8 @@ def frame(records: list[dict], schema: pa.Schema = CAPTIONS) -> pd.DataFrame:
 def write_predictions(path: Path, rows: pd.DataFrame, captions: pd.DataFrame) -> None:
     """Write the `<model>_predictions.csv`: one line per row of the input CSV, the caption of its pair repeated.
 
-    A row whose pair was quarantined has an empty prediction and the status `quarantined`. Line breaks inside a cell
+    A row whose pair was quarantined has an empty prediction and the status `quarantined`, one that
+    `captioning.limit` leaves out the status `beyond_limit`. Line breaks inside a cell
     become blanks here, so that every record is one line for simple tools; the Parquet file keeps them.
     """
     check_same_items(path, set(rows["item_id"]) - {None}, set(captions["item_id"]))
@@ -148,7 +159,7 @@ def write_predictions(path: Path, rows: pd.DataFrame, captions: pd.DataFrame) ->
         writer.writerow(PREDICTIONS)
         for row in rows.to_dict("records"):
             if row["item_id"] is None:
-                answer = ("", "", "quarantined")
+                answer = ("", "", "beyond_limit" if row["beyond_limit"] else "quarantined")
             else:
                 caption = said.loc[row["item_id"]]
                 answer = (caption.get("cleaned", caption["raw"]), caption["raw"], caption["status"])

@@ -44,15 +44,15 @@ def expand(pairs: Pairs, held: Places, *, human: bool) -> Pairs:
     )
 
 
-def fold(found: Mapping[str, Result], module: ModuleType, draws: int) -> dict[str, Result]:
+def fold(found: Mapping[str, Result], module: ModuleType, draws: int, what: str = "refs:held-out") -> dict[str, Result]:
     """Results over the draws of all pairs as results over pairs.
 
     items becomes [pairs, draws], statistics [pairs, draws, S]; the value is the mean of the draws' corpus values. One
-    that has neither keeps its value over all draws.
+    that has neither keeps its value over all draws. `what` was drawn stands in the signature.
     """
     folded = {}
     for key, result in found.items():
-        folded[key] = replace(result, n=result.n // draws, signature=f"{result.signature}|refs:held-out,draws:{draws}")
+        folded[key] = replace(result, n=result.n // draws, signature=f"{result.signature}|{what},draws:{draws}")
         if result.value is None:
             folded[key] = replace(folded[key], items=None, statistics=None)
             continue

@@ -5,7 +5,9 @@ item_id, image, status      one row per judged pair
 <key>_statistics            their sum over items determines the corpus value; only where it is no mean of items
 <key>_held_out, <key>_held_out_statistics
                             the same per draw of the held-out reference, flat; null where a pair has but one
-draws_held_out              number of those draws
+<key>_shuffled, ...         the same for the captions of other pictures with the same query; null where there are none
+draws_held_out, draws_shuffled
+                            numbers of those draws
 """
 
 from functools import partial
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from retcap.captions.scoring import Scores
 
 LEVEL = 0.95  # of the intervals
-HELD_OUT = "_held_out"
-DRAWS_HELD_OUT = "draws_held_out"
+HELD_OUT, SHUFFLED = "_held_out", "_shuffled"  # marks of columns
 STATISTICS = "_statistics"
 
 
@@ -34,10 +35,11 @@ def item_table(scores: "Scores") -> pd.DataFrame:
     columns: dict[str, object] = {"item_id": pairs.item_ids, "image": pairs.images, "status": pairs.statuses}
     columns |= _columns(scores.results, "")
     table = pd.DataFrame(columns)
-    if scores.held_out is None:
-        return table
-    own = {"item_id": list(dict.fromkeys(scores.held_out.pairs.item_ids)), DRAWS_HELD_OUT: scores.held_out.draws}
-    return table.merge(pd.DataFrame(own | _columns(scores.held_out.results, HELD_OUT)), how="left", on="item_id")
+    for found, mark in ((scores.held_out, HELD_OUT), (scores.shuffled, SHUFFLED)):
+        if found is not None:
+            own = {"item_id": list(dict.fromkeys(found.pairs.item_ids)), f"draws{mark}": found.draws}
+            table = table.merge(pd.DataFrame(own | _columns(found.results, mark)), how="left", on="item_id")
+    return table
 
 
 def empty_table() -> pd.DataFrame:
@@ -61,40 +63,40 @@ def values_column(frame: pd.DataFrame, key: str) -> str | None:
 
 
 def intervals(
-    scores: "Scores", *, rng: np.random.Generator, draws: int = 1000, held_out: bool = False
+    scores: "Scores", *, rng: np.random.Generator, draws: int = 1000, mark: str = ""
 ) -> dict[str, bootstrap.Interval]:
-    """The value of every key with its interval over images; all keys share the draws."""
-    found = scores.held_out if held_out else scores
+    """The value of every key with its interval over images; all keys share the draws. `mark`: as in the columns."""
+    found = {"": scores, HELD_OUT: scores.held_out, SHUFFLED: scores.shuffled}[mark]
     frame = item_table(scores)
     if found is None or not found.pairs.item_ids:
         return {}
-    if held_out:
+    if mark:
         frame = frame.loc[frame["item_id"].isin(found.pairs.item_ids)]
     codes, count = bootstrap.cluster_codes(frame["image"])
     weights = bootstrap.draw_weights(count, draws, rng)
     bounds = {}
     for key, result in found.results.items():
         if result.value is not None and (result.items is not None or result.statistics is not None):
-            table, statistic = table_and_statistic(frame, key, found.plugin_of[key], held_out=held_out)
+            table, statistic = table_and_statistic(frame, key, found.plugin_of[key], mark)
             bounds[key] = bootstrap.interval(table, codes, weights, statistic, LEVEL)
     return bounds
 
 
 def table_and_statistic(
-    frame: pd.DataFrame, key: str, metric: str, *, held_out: bool = False
+    frame: pd.DataFrame, key: str, metric: str, mark: str = ""
 ) -> tuple[np.ndarray, bootstrap.Statistic]:
     """From an item table, what a bootstrap needs to resample one key: rows to add up, and sums to score.
 
     `metric` is the plugin that gave the key (`details[key]["metric"]` of the metrics file). The table may come back
-    from a Parquet file: paired tests between systems need no metric tool and no captions. With `held_out`, of the
-    values without the held-out reference; all rows must have them.
+    from a Parquet file: paired tests between systems need no metric tool and no captions. With a `mark`, of the
+    values of several draws that have it in their columns; all rows must have them.
     """
-    column = f"{key}{HELD_OUT}" if held_out else key
+    column = f"{key}{mark}"
     if f"{column}{STATISTICS}" not in frame:
         values = np.array(frame[column].tolist(), dtype=np.float64)
-        return bootstrap.mean_table(values.mean(axis=1) if held_out else values), bootstrap.mean
+        return bootstrap.mean_table(values.mean(axis=1) if mark else values), bootstrap.mean
     table = np.array(frame[f"{column}{STATISTICS}"].tolist(), dtype=np.float64)
     module = plugins.load("metrics", metric)
-    if held_out:
-        return table, mean_over_draws(key, module, int(frame[DRAWS_HELD_OUT].iloc[0]))
+    if mark:
+        return table, mean_over_draws(key, module, int(frame[f"draws{mark}"].iloc[0]))
     return table, partial(module.from_statistics, key)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from retcap.captioning import failed_pairs, outcome
-from retcap.captions import corenlp, files, frequencies, item_tables, places, scoring
+from retcap.captions import corenlp, files, frequencies, item_tables, places, scoring, shuffled
 from retcap.captions.context import Context
+from retcap.captions.pairs import align
 
 Job = tuple[str, dict[str, str]]  # rule and wildcards
 
@@ -31,17 +32,21 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     if lost := [failed[path] for path in (found.outcome, found.captions) if path in failed]:
         return _not_scored(system, len(pairs), lost[0].why)
     about, captions = outcome.read(found.outcome), files.read_captions(found.captions)
-    if (reason := failed_pairs.problem(failed_pairs.count(pairs, captions), params.max_failed_share)) is not None:
+    elsewhere = about["kind"] == "elsewhere"
+    lost_pairs = failed_pairs.count(pairs, captions, without_picture=elsewhere)
+    if (reason := failed_pairs.problem(lost_pairs, params.max_failed_share)) is not None:
         result, table, _ = _not_scored(system, len(pairs), reason)
         statuses = captions["status"].tolist()
         counts = {status: statuses.count(status) for status in files.STATUSES}
-        return Judged(result | {"counts": counts}, table, [(reason, ("caption", {"captioner": system}))])
+        jobs = [] if elsewhere else outcome.jobs(system, about)
+        return Judged(result | {"counts": counts}, table, [(reason, one) for one in jobs])
     human = getattr(found, "human", None)
     held = places.of_human(files.read_captions(human)) if human and human not in failed else None
+    partners = None if about["kind"] == "baseline" else _partners(pairs, captions, params)
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
     with Context(idf, parser(getattr(found, "spice", None), failed)) as context:
-        scores = scoring.score_captions(pairs, captions, params.metrics, context, held)
+        scores = scoring.score_captions(pairs, captions, params.metrics, context, held, partners)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
     again: list[tuple[str, Job | None]] = [(missing[0], None)] if missing else []
@@ -53,6 +58,13 @@ def parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:
     if not path:
         return corenlp.CoreNLP()
     return corenlp.CoreNLP(reason=failed[path].why) if path in failed else corenlp.read(path)
+
+
+def _partners(items: pd.DataFrame, captions: pd.DataFrame, params: Any) -> shuffled.Partners | None:
+    """Whose captions each pair gets beside its own; None where the configuration wants no shuffled row."""
+    queries = dict(zip(items["item_id"], items["query"], strict=True))
+    drawn = shuffled.partners(align(items, captions), queries, seed=params.seed, draws=params.shuffled_draws)
+    return drawn if params.shuffled_draws else None
 
 
 def _not_scored(system: str, pairs: int, reason: str) -> Judged:

@@ -36,6 +36,11 @@ class Reading:
         return {"csv": self.csv.name, "rows": self.records, "rows_used": used, "quarantined": reasons}
 
 
+def paths(given: str | Path | Sequence[str | Path]) -> list[Path]:
+    """One path or several, as the configuration and Snakemake give them, as a list."""
+    return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
+
+
 def read(plugin: ModuleType, csv: Path, columns: Mapping[str, str] | None = None) -> Reading:
     """Read a file with a data set plugin. `columns` maps image, query, annotation to column names.
 
@@ -56,11 +61,17 @@ def read(plugin: ModuleType, csv: Path, columns: Mapping[str, str] | None = None
     return Reading(Path(csv), rows, rejected, records)
 
 
-def training(plugin: ModuleType, csv: Path, columns: Mapping[str, str]) -> Reading:
-    """Read a file for its captions alone; pictures are not looked at."""
-    found = read(plugin, csv, columns)
-    warn(csv, found.rejected, found.records, "blind_quarantine.jsonl")
-    return found
+def training(plugin: ModuleType, csv: str | Path | Sequence[str | Path], columns: Mapping[str, str]) -> Reading:
+    """Read a file, or several as one, for their captions alone; pictures are not looked at."""
+    found = [read(plugin, path, columns) for path in paths(csv)]
+    for one in found:
+        warn(one.csv, one.rejected, one.records, "blind_quarantine.jsonl")
+    return Reading(
+        Path(", ".join(one.csv.name for one in found)),
+        [row for one in found for row in one.rows],
+        [record for one in found for record in one.rejected],
+        sum(one.records for one in found),
+    )
 
 
 def reject(csv: Path, row: Any, reason: str, detail: str) -> Rejected:
@@ -73,7 +84,7 @@ def counts(reasons: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(reasons).items()))
 
 
-def warn(csv: Path, rejected: Sequence[Rejected], records: int, where: str) -> None:
+def warn(csv: object, rejected: Sequence[Rejected], records: int, where: str) -> None:
     """Warn where more than a hundredth of the records was set aside; `where` says where they stand."""
     if len(rejected) > WARN_REJECTED * records:
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts(one.reason for one in rejected).items())

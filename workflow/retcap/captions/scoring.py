@@ -6,7 +6,8 @@ that no further run could change this. Intervals are percentile bootstrap over i
 annotators, and on QuIC-360 the standard error of CIDEr over images is 1.4 to 1.5 times the one over pairs.
 
 Where a human baseline is scored, every system is scored a second time, on the references without the one that the human
-says (`retcap.captions.held_out`). These values compare with the human's, the others do not.
+says (`retcap.captions.held_out`). These values compare with the human's, the others do not. A third time, with the
+captions of other pictures (`retcap.captions.shuffled`): what a system loses by that, it owes to the picture.
 """
 
 import logging
@@ -20,12 +21,13 @@ import pandas as pd
 
 from retcap import plugins
 from retcap.analysis import bootstrap
-from retcap.captions import held_out
+from retcap.captions import held_out, shuffled
 from retcap.captions.context import Context, Result
 from retcap.captions.files import STATUSES
-from retcap.captions.item_tables import LEVEL, intervals
+from retcap.captions.item_tables import HELD_OUT, LEVEL, SHUFFLED, intervals
 from retcap.captions.pairs import Pairs, align
 from retcap.captions.places import Places
+from retcap.captions.shuffled import Partners
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,9 @@ class Scores:
     raw_results: dict[str, Result] = field(default_factory=dict)
     plugin_of: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # per plugin, cleaned and raw captions together
-    draws: int = 1  # of the held-out reference
+    draws: int = 1  # of the held-out reference, or of the other pictures
     held_out: "Scores | None" = None  # the same system on the references without one; None: nobody asked
+    shuffled: "Scores | None" = None  # its captions given to other pictures with the same query; None: nobody asked
 
 
 def score_captions(
@@ -51,11 +54,12 @@ def score_captions(
     metric_names: Sequence[str],
     context: Context,
     held: Places | None = None,
+    partners: Partners | None = None,
 ) -> Scores:
     """All metrics on the cleaned captions, and on the raw ones where a metric is quick enough.
 
     With `held`, also on the references without one. The human baseline has those values alone: against all references
-    its caption would meet itself.
+    its caption would meet itself. With `partners`, also the captions of these.
     """
     modules = {name: plugins.load("metrics", name) for name in metric_names}
     for name, module in modules.items():
@@ -63,16 +67,23 @@ def score_captions(
             raise ValueError(f"`{name}` is a metric for {module.CARD.task}. Name metrics whose task is captioning.")
     pairs, human = align(items, captions), "held_out" in captions and any(captions["held_out"].notna())
     scores = Scores(pairs) if human else _score(pairs, modules, context, raw=True)
+    if partners and not human:
+        others = _score(shuffled.expand(pairs, partners), modules, context, raw=False)
+        scores = replace(scores, shuffled=_fold(others, modules, len(next(iter(partners.values()))), "image:shuffled"))
     if held is None or not (set(held) & set(pairs.item_ids)):
         return scores
     draws = len(next(iter(held.values())))
     expanded = held_out.expand(pairs, held, human=human)
-    found = replace(_score(expanded, modules, context, raw=human), draws=draws)
+    found = _fold(_score(expanded, modules, context, raw=human), modules, draws, "refs:held-out")
+    return replace(scores, held_out=found)
+
+
+def _fold(found: Scores, modules: Mapping[str, ModuleType], draws: int, what: str) -> Scores:
     for name, module in modules.items():
         for results in (found.results, found.raw_results):
             own = {key: result for key, result in results.items() if found.plugin_of[key] == name}
-            results.update(held_out.fold(own, module, draws))
-    return replace(scores, held_out=found)
+            results.update(held_out.fold(own, module, draws, what))
+    return replace(found, draws=draws)
 
 
 def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *, raw: bool) -> Scores:
@@ -98,9 +109,11 @@ def report(scores: Scores, *, rng: np.random.Generator, draws: int = 1000) -> di
 
     `references` says what the values stand for: "all", or "held out" for the human baseline, whose values are those of
     the section `held_out`. Every system has that section where a human baseline is scored, and two of them compare.
+    `shuffled`: the values of its captions given to other pictures.
     """
-    [apart] = rng.spawn(1)  # so that the draws of the other values are the same with and without a human baseline
-    beside = None if scores.held_out is None else _section(scores, apart, draws, is_held_out=True)
+    # so that the draws of the other values are the same with and without these sections
+    [apart], [again] = rng.spawn(1), rng.spawn(1)
+    beside = None if scores.held_out is None else _section(scores, apart, draws, HELD_OUT)
     if scores.held_out is not None and beside is not None and not scores.results:
         references, shown, raw = "held out", beside, scores.held_out.raw_results
     else:
@@ -114,16 +127,17 @@ def report(scores: Scores, *, rng: np.random.Generator, draws: int = 1000) -> di
         "raw_metrics": {key: raw[key].value if key in raw else None for key in PROMISED},
         "details": shown["details"],
         "held_out": beside,
+        "shuffled": None if scores.shuffled is None else _section(scores, again, draws, SHUFFLED),
         "counts": counts,
         "bootstrap": {"unit": "image", "images": len(set(pairs.images)), "draws": draws, "level": LEVEL},
         "metric_seconds": _total(scores),
     }
 
 
-def _section(scores: Scores, rng: np.random.Generator, draws: int, *, is_held_out: bool = False) -> dict:
-    """Number of pairs, the promised values, and every value in detail; number of draws of the held-out reference."""
-    found = scores.held_out if is_held_out and scores.held_out else scores
-    bounds = intervals(scores, rng=rng, draws=draws, held_out=is_held_out)
+def _section(scores: Scores, rng: np.random.Generator, draws: int, mark: str = "") -> dict:
+    """Number of pairs, the promised values, and every value in detail; where there are several draws, their number."""
+    found = {HELD_OUT: scores.held_out, SHUFFLED: scores.shuffled}.get(mark) or scores
+    bounds = intervals(scores, rng=rng, draws=draws, mark=mark)
     details = _details(0, "Not in the list of metrics to compute.")
     for key, result in found.results.items():
         details[key] = _detail(result, found.plugin_of[key], bounds.get(key))
@@ -131,19 +145,19 @@ def _section(scores: Scores, rng: np.random.Generator, draws: int, *, is_held_ou
         "num_samples": len(set(found.pairs.item_ids)),
         "metrics": {key: details[key]["value"] for key in PROMISED},
     }
-    return section | {"details": details} | ({"draws": found.draws} if is_held_out else {})
+    return section | {"details": details} | ({"draws": found.draws} if mark else {})
 
 
 def _total(scores: Scores) -> dict[str, float]:
-    more = {} if scores.held_out is None else scores.held_out.seconds
-    return {name: round(scores.seconds.get(name, 0.0) + more.get(name, 0.0), 3) for name in scores.seconds | more}
+    every = [one.seconds for one in (scores, scores.held_out, scores.shuffled) if one is not None]
+    return {name: round(sum(one.get(name, 0.0) for one in every), 3) for names in every for name in names}
 
 
 def not_computed(result: dict) -> dict[str, str]:
     """Metrics of `report` that were asked for and did not come: key -> reason."""
-    missing = {key: detail["reason"] for key, detail in result["details"].items() if detail["failed"]}
-    beside = (result["held_out"] or {"details": {}})["details"]
-    return {key: detail["reason"] for key, detail in beside.items() if detail["failed"]} | missing
+    sections = [result["shuffled"], result["held_out"], result]
+    found = [(key, detail) for section in sections if section for key, detail in section["details"].items()]
+    return {key: detail["reason"] for key, detail in found if detail["failed"]}
 
 
 def not_scored(pairs: int, reason: str) -> dict:
@@ -155,6 +169,7 @@ def not_scored(pairs: int, reason: str) -> dict:
         "raw_metrics": dict.fromkeys(PROMISED),
         "details": _details(pairs, reason),
         "held_out": None,
+        "shuffled": None,
         "counts": dict.fromkeys(STATUSES, 0) | {"failed": pairs},
         "bootstrap": None,
         "metric_seconds": {},

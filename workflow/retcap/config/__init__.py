@@ -9,53 +9,17 @@ import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationError
 
 from retcap import plugins
-from retcap.config import checkpoints, checks, errors, inputs, shared, sides
-from retcap.config.backbones import BackboneChoice
-from retcap.config.captioning import Captioning, PanoramaWorld
+from retcap.config import checkpoints, errors, inputs, shared, sides, studies
+from retcap.config.common import Common
 from retcap.config.errors import ConfigError, Place, Problem, describe, explain
-from retcap.config.limits import EXAMPLES, SEEDS
-from retcap.config.parts import ExperimentName, NotNegative, OwnName, Section, Unique, key, without_nulls
-from retcap.config.retrieval import Retrieval
-from retcap.config.retrieval_data import M2krWorld
+from retcap.config.model import Config
 
 log = logging.getLogger(__name__)
-
-
-class Report(Section):
-    """The report page."""
-
-    title: str = key("retcap: vision-language experiments", "title of the page")
-    examples: NotNegative = key(9, "captioned panoramas shown", "pairs", most=EXAMPLES)
-
-
-class Config(Section):
-    """The whole configuration; the defaults are the embedded demo."""
-
-    experiment: ExperimentName = key("demo", "results/<experiment>/")
-    seed: NotNegative = key(0, "base of every random draw", most=SEEDS)
-    device: Literal["cpu", "cuda"] = key("cpu", "cuda: GPU rules ask for their GPUs; cpu: they ask for none")
-    studies: Annotated[Unique[Literal["retrieval", "captioning"]], Field(min_length=1)] = key(
-        ["retrieval", "captioning"], "studies to run"
-    )
-    on_top_of: str | None = key(None, "in an overlay: file beside it that must be given before it", "path")
-    m2kr_world: M2krWorld = key(M2krWorld(), "the generated retrieval world")
-    backbones: dict[OwnName, BackboneChoice] = key(
-        {"tiny": BackboneChoice()}, "CLIP backbones, by a name of your own; null leaves one out"
-    )
-    retrieval: Retrieval = key(Retrieval(), "study 1: image and question retrieve passages of text and image")
-    panorama_world: PanoramaWorld = key(PanoramaWorld(), "the generated panorama world")
-    captioning: Captioning = key(Captioning(), "study 2: vision-language models caption panoramas")
-    report: Report = key(Report(), "the report page")
-
-    @field_validator("backbones", mode="before")
-    @classmethod
-    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
-        return without_nulls(cls, entries, info)
 
 
 def resolve(
@@ -74,9 +38,12 @@ def resolve(
     faults = plugins.broken() + errors.faults(files, arguments or ())
     config, problems, broken = _well_formed(raw)
     if config is not None:
-        config = shared.placed(config)
-        found = [*checks.findings(config), *inputs.findings(config), *checkpoints.findings(config)]
-        found += inputs.base(config, files)
+        folders = shared.folders(config.model_dump())
+        adrift = list(shared.unknown(config, folders))
+        problems, broken = problems + adrift, broken + [one.place for one in adrift]
+        config = shared.placed(config, folders)
+        found = [one for study, own in studies.sections(config, running=False) for one in study.problems(own, config)]
+        found += [*inputs.findings(config), *checkpoints.findings(config), *inputs.base(config, files)]
         problems += [finding for finding in found if not finding.is_void(broken)]
     if faults or problems or config is None:
         raise ConfigError(faults + explain(problems, files, overrides or {}))
@@ -85,7 +52,7 @@ def resolve(
     return sides.filled(config).model_dump(mode="python")
 
 
-def _well_formed(raw: dict[str, Any]) -> tuple[Config | None, list[Problem], list[Place]]:
+def _well_formed(raw: dict[str, Any]) -> tuple[Common | None, list[Problem], list[Place]]:
     """The configuration with the default for every key that is wrong in itself, these problems, and their places.
 
     So the checks that look at several keys still see the others. None if no valid rest is found.

@@ -1,10 +1,23 @@
 """Configuration of the captioning study."""
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from retcap.config.limits import BATCH, DRAWS, HELD_OUT, PIXELS, RATE, SEEDS, STEPS, TOKENS, WORLD_IMAGES
+from retcap.captioning import prompts
+from retcap.config.limits import (
+    BATCH,
+    DRAWS,
+    HELD_OUT,
+    PIXELS,
+    RATE,
+    ROWS,
+    SEEDS,
+    SHARDS,
+    STEPS,
+    TOKENS,
+    WORLD_IMAGES,
+)
 from retcap.config.parts import (
     Captioner,
     Captioners,
@@ -18,9 +31,16 @@ from retcap.config.parts import (
     PositiveNumber,
     Revision,
     Section,
+    SystemName,
     Unique,
     key,
+    without_nulls,
 )
+from retcap.config.study import SharedFolder
+
+Policy = Literal["native", "letterbox", "squash", "views"]
+Prompt = Annotated[str, AfterValidator(lambda text: text if prompts.template(text) else "")]
+CaptionFiles = DataPath | Annotated[Unique[DataPath], Field(min_length=1)]  # one file or several
 
 
 class Columns(Section):
@@ -40,13 +60,30 @@ class Columns(Section):
         return self
 
 
+class PredictionColumns(Section):
+    """Names of the columns (CSV, TSV) or keys (JSON lines) of captions made elsewhere. The defaults are those of the
+    `<model>_predictions.csv` that this pipeline writes."""
+
+    item: str | None = key(None, "column with the item id of pairs.parquet; null: image and query tell the pair")
+    image: str = key("image_path", "column with the image, as in the caption CSV or at least its file name")
+    query: str = key("instruction", "column with the query")
+    caption: str = key("prediction", "column with the caption")
+
+
+class Predictions(Section):
+    """Captions that were made elsewhere."""
+
+    file: DataPath = key("", "CSV, TSV or JSON lines (`.jsonl`), one record per pair", "path")
+    columns: PredictionColumns = key(PredictionColumns(), "column names")
+
+
 class CaptionerOptions(Section):
     """Settings of one captioner; every key left out takes the study's value."""
 
     checkpoint: Checkpoint | None = key(None, "`tiny`, `hub`, a hub id or a folder; null: captioning.checkpoint")
     revision: Revision | None = key(None, "hub revision (commit); null: the one pinned in the model's card")
     batch_size: Positive | None = key(None, "(image, query) pairs per batch; null: captioning.batch_size", most=BATCH)
-    image_policy: Literal["native", "letterbox", "squash"] | None = key(None, "null: captioning.image_policy")
+    image_policy: Policy | None = key(None, "null: captioning.image_policy")
     trust_remote_code: bool = key(False, "run model code from the hub, for this model only")
 
 
@@ -58,12 +95,19 @@ class TinyTraining(Section):
     learning_rate: PositiveNumber = key(2e-3, "peak learning rate of AdamW", most=RATE)
 
 
-class PanoramaWorld(Section):
+class PanoramaWorld(SharedFolder):
     """The generated panorama world: 2:1 pictures with objects left, in the middle and right."""
+
+    PLACEHOLDER: ClassVar[str] = "panorama_world"
+    MEANING: ClassVar[str] = "the generated panorama world"
 
     train_images: Positive = key(2500, "panoramas to train the tiny captioners on", "images", most=WORLD_IMAGES)
     test_images: Positive = key(60, "panoramas to caption", "images", most=WORLD_IMAGES)
     seed: NotNegative = key(0, "seed of the world; its own, so that experiments can share one world", most=SEEDS)
+
+    def makes(self, path: str, *, folder: bool) -> bool:
+        """The two CSVs and the pictures."""
+        return path in (("", "images") if folder else ("train.csv", "test.csv"))
 
 
 class Spice(Section):
@@ -80,13 +124,18 @@ class Captioning(Section):
     """Study 2: vision-language models caption panoramas; each (image, query) pair has several references."""
 
     dataset: CaptionSet = key("quic360", "data set plugin that reads the CSV")
-    csv: DataPath = key("<panorama_world>/test.csv", "CSV to caption; the default is generated", "path")
-    train_csv: DataPath | None = key(
+    csv: CaptionFiles = key(
+        "<panorama_world>/test.csv", "CSV to caption, or a list of several; the default is generated", "path"
+    )
+    train_csv: CaptionFiles | None = key(
         "<panorama_world>/train.csv",
         "CSV of training captions: for the blind baseline and the tiny checkpoints; null: none",
         "path",
     )
-    images_root: DataPath | None = key(None, "folder that image paths start from; null: the CSV's folder", "path")
+    images_root: DataPath | None = key(None, "folder that image paths start from; null: the folder of each CSV", "path")
+    limit: Positive | None = key(
+        None, "for a first look: only the first (image, query) pairs of the CSV; null: all", "pairs", most=ROWS
+    )
     require_images: bool = key(True, "quarantine pairs without a readable image; false: keep them for the baselines")
     download_to: DataPath | None = key(
         None, "folder for pictures given by http address; null: never use the network", "path"
@@ -98,27 +147,43 @@ class Captioning(Section):
         2048, "panoramas are decoded once and capped to this width", "px", most=PIXELS, least=16
     )
     max_height_px: Positive = key(1024, "and to this height", "px", most=PIXELS, least=16)
-    models: Captioners = key(
-        ["llava-1.5-7b", "qwen2.5-vl-3b"], "captioners, in the order of the table: names, or `all`, `light`, `newest`"
-    )
+    models: Captioners = key(["all"], "captioners, in the order of the table: names, or `all`, `light`, `newest`")
     checkpoint: Checkpoint = key(
         "tiny", "`tiny`: build and train small ones of the same architecture; `hub`: the real ones"
     )
     options: dict[Captioner, CaptionerOptions] = key({}, "settings per captioner, by name")
     tiny: TinyTraining = key(TinyTraining(), "training of the tiny checkpoints")
-    prompt: Literal["bare", "instruct"] = key("bare", "`bare`: the query alone; `instruct`: a sentence around it")
-    image_policy: Literal["native", "letterbox", "squash"] = key("squash", "how a 2:1 panorama becomes model input")
+    prompt: Prompt = key(
+        "bare", "`bare`: the query alone; `instruct`: a sentence around it; or a text of your own with `{query}` in it"
+    )
+    image_policy: Policy = key("squash", "how a 2:1 panorama becomes model input")
     batch_size: Positive = key(
         8, "(image, query) pairs per batch; halved by itself when memory runs out", "pairs", most=BATCH
+    )
+    shards: Positive = key(
+        1,
+        "jobs that share the captions of one model, each with GPUs of its own; any other number keeps what is done",
+        "jobs",
+        most=SHARDS,
     )
     max_new_tokens: Positive = key(64, "longest caption", "tokens", "ablation guide", most=TOKENS)
     max_failed_share: Fraction = key(
         0.01, "a model that failed on a larger share of the pairs that have a picture is not scored; 1: always scored"
     )
+    predictions: dict[SystemName, Predictions] = key(
+        {}, "captions made elsewhere, by a name of your own: scored and compared like those of the models"
+    )
     baselines: Unique[Literal["human", "blind"]] = key(["human", "blind"], "rows beside the models")
     human_draws: Positive = key(
         5,
         "how often a reference is held out to be the human caption, another one each time; scores are means",
+        "draws",
+        most=HELD_OUT,
+    )
+    shuffled_draws: NotNegative = key(
+        1,
+        "how often every caption is given to another picture with the same query and scored there; scores are means; "
+        "0: no such row",
         "draws",
         most=HELD_OUT,
     )
@@ -133,6 +198,20 @@ class Captioning(Section):
         "path",
     )
     bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)
+
+    @field_validator("predictions", mode="before")
+    @classmethod
+    def _null_leaves_out(cls, entries: Any, info: ValidationInfo) -> Any:
+        return without_nulls(cls, entries, info)
+
+    def csvs(self) -> dict[tuple[str | int, ...], str]:
+        """Every caption file by its key: of `csv`, then of `train_csv`."""
+        found: dict[tuple[str | int, ...], str] = {}
+        for name in ("csv", "train_csv"):
+            given = getattr(self, name)
+            found |= {(name, at): path for at, path in enumerate(given)} if isinstance(given, list) else {}
+            found |= {(name,): given} if isinstance(given, str) else {}
+        return found
 
     def checkpoint_of(self, captioner: str) -> str:
         """Checkpoint of one captioner, its own or else the study's."""

@@ -3,72 +3,48 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from retcap import spelling
-from retcap.config import sides
-from retcap.config.checks import STUDIES
+from retcap.config import sides, studies
+from retcap.config.backbones import BackboneChoice
+from retcap.config.common import Common
 from retcap.config.errors import Place, Problem
-
-if TYPE_CHECKING:
-    from retcap.config import Config
+from retcap.config.study import STUDIES, Checkpoint
 
 FOLDERS = ("models", "model", "checkpoints", "checkpoint", "weights", "data", "results", "output", "outputs", "runs")
 OPEN_CLIP = "open_clip_config.json"  # in a folder of open_clip; transformers' folders have config.json
 
 
-class Named(NamedTuple):
-    """A checkpoint of the configuration: the words that mean one, the file that its folder must have, its revision."""
-
-    place: Place
-    source: str
-    words: tuple[str, ...]
-    file: str
-    revision: str | None
-    named_models: bool = False  # open_clip's own model names, with the tag of the weights as revision
-
-
-def findings(config: "Config") -> Iterator[Problem]:
+def findings(config: Common) -> Iterator[Problem]:
     """Checkpoints that cannot be what they seem to be."""
     for one in _named(config):
         if (text := _wrong(one)) is not None:
             yield Problem(one.place, text, (STUDIES,))
         elif one.place[0] == "backbones":
             yield from sides.findings(config, str(one.place[1]))
-    if "retrieval" in config.studies:
-        for name, own in config.backbones.items():
-            if own.checkpoint == "tiny" and own.plugin != "clip_open_clip":
-                text = f"the tiny CLIP is one of open_clip, and {own.plugin} cannot read it. Use `clip_open_clip`."
-                place: Place = ("backbones", name)
-                yield Problem((*place, "plugin"), text, ((*place, "checkpoint"), STUDIES))
+    for name, own in _backbones(config).items():
+        if own.checkpoint == "tiny" and own.plugin != "clip_open_clip":
+            text = f"the tiny CLIP is one of open_clip, and {own.plugin} cannot read it. Use `clip_open_clip`."
+            place: Place = ("backbones", name)
+            yield Problem((*place, "plugin"), text, ((*place, "checkpoint"), STUDIES))
 
 
-def _named(config: "Config") -> Iterator[Named]:
-    if "retrieval" in config.studies:
-        for name, own in config.backbones.items():
-            opened = own.plugin == "clip_open_clip"
-            place: Place = ("backbones", name, "checkpoint")
-            yield Named(
-                place,
-                own.checkpoint,
-                ("tiny",),
-                OPEN_CLIP if opened else "config.json",
-                own.revision,
-                named_models=opened,
-            )
-    if "captioning" in config.studies:
-        words = ("tiny", "hub")
-        yield Named(("captioning", "checkpoint"), config.captioning.checkpoint, words, "config.json", None)
-        for name, options in config.captioning.options.items():
-            place = ("captioning", "options", name)
-            if options.checkpoint is not None:
-                yield Named((*place, "checkpoint"), options.checkpoint, words, "config.json", options.revision)
-            elif options.revision is not None:
-                source = config.captioning.checkpoint
-                yield Named((*place, "revision"), source, words, "config.json", options.revision)
+def _named(config: Common) -> Iterator[Checkpoint]:
+    for name, own in _backbones(config).items():
+        opened = own.plugin == "clip_open_clip"
+        place: Place = ("backbones", name, "checkpoint")
+        file = OPEN_CLIP if opened else "config.json"
+        yield Checkpoint(place, own.checkpoint, ("tiny",), file, own.revision, named_models=opened)
+    for study, section in studies.sections(config):
+        yield from study.checkpoints(section)
 
 
-def _wrong(one: Named) -> str | None:
+def _backbones(config: Common) -> dict[str, BackboneChoice]:
+    """Those that a study of the run stands on."""
+    return config.backbones if any(study.backbones for study, _ in studies.sections(config)) else {}
+
+
+def _wrong(one: Checkpoint) -> str | None:
     """What is wrong with a checkpoint; None where nothing is."""
     source, path = one.source, Path(one.source)
     if not source:
@@ -95,7 +71,7 @@ def _wrong(one: Named) -> str | None:
     return None
 
 
-def _wrong_folder(one: Named) -> str | None:
+def _wrong_folder(one: Checkpoint) -> str | None:
     folder = Path(one.source)
     if one.revision is not None:
         return f"`{one.source}` is a folder, and a folder has no revision. Leave `revision` out."
@@ -110,7 +86,7 @@ def _wrong_folder(one: Named) -> str | None:
     return f"`{one.source}` is no checkpoint: it holds no {one.file}."
 
 
-def _unknown_word(one: Named) -> str:
+def _unknown_word(one: Checkpoint) -> str:
     hint = spelling.did_you_mean(one.source, one.words)
     named = " A model name of open_clip needs the tag of its weights as `revision`." if one.named_models else ""
     words = " or ".join(f"`{word}`" for word in one.words)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from retcap.config import Config
-from retcap.config.checks import ELSEWHERE
+from retcap.config.retrieval_checks import ELSEWHERE
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.layers import NAMED
 
@@ -38,7 +38,7 @@ def texts() -> dict[Path, str]:
     guide = _filled(readme.read_text(encoding="utf-8"), "keys", _table())
     return {
         FOLDER / "config.yaml": HEAD + "\n".join(_yaml(Config(), 0)) + "\n",
-        FOLDER / "schema.json": json.dumps(Config.model_json_schema(), indent=1) + "\n",
+        FOLDER / "schema.json": json.dumps(_schema(), indent=1) + "\n",
         readme: _filled(guide, "cell", _cell_tables()),
     }
 
@@ -58,7 +58,7 @@ def drifted() -> list[Path]:
 def _yaml(section: BaseModel, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value = _default(section, name)
         comment = _comment(field)
         if isinstance(value, BaseModel):
             if depth == 0:
@@ -83,6 +83,22 @@ def _comment(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     unit = f" [{extra['unit']}]" if isinstance(extra, dict) and extra.get("unit") else ""
     return f"{field.description}{unit}"
+
+
+def _default(section: BaseModel, name: str) -> Any:
+    """A value of a section of defaults; a list as it was written: a group of captioners, not its members of today."""
+    value = getattr(section, name)
+    written = type(section).model_fields[name].get_default(call_default_factory=True)
+    return written if isinstance(value, list) and name not in section.model_fields_set else value
+
+
+def _schema() -> dict[str, Any]:
+    schema, defaults = Config.model_json_schema(), Config()
+    for name, own in schema["properties"].items():
+        if isinstance(section := getattr(defaults, name), BaseModel):
+            lists = {key: _default(section, key) for key in type(section).model_fields}
+            own["default"] |= {key: value for key, value in lists.items() if isinstance(value, list)}
+    return schema
 
 
 def _plain(value: Any) -> Any:

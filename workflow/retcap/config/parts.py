@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from retcap import plugins
-from retcap.config.shared import PLACEHOLDERS
+from retcap.captioning import outcome
 from retcap.config.wording import shown
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 
@@ -16,6 +16,7 @@ T = TypeVar("T")
 TAKEN = (RANDOM, "tiny_clip", "best-per-set")  # the random baseline; folders of models
 GROUPS = ("all", "light", "newest")  # of captioners: every one, the four light ones, the two newest
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+PLACEHOLDER = r"<([a-z0-9_]+)>(?=/|$)"  # begins a path in a folder that experiments share; see `shared`
 LONGEST_NAME = 80  # characters: file systems allow 255 bytes, and names are joined with others to file names
 
 
@@ -61,6 +62,14 @@ def own_name(name: str) -> str:
     return name
 
 
+def system_name(name: str) -> str:
+    """A name that the user gives to captions made elsewhere: it becomes part of the names of files."""
+    _check_name(name)
+    if name.casefold() in outcome.BASELINES or name in plugins.names("captioners"):
+        raise ValueError(f"`{name}` is the name of a baseline or a captioner. Rename it.")
+    return name
+
+
 def experiment_name(name: str) -> str:
     """The name of a folder of results; `results/data` holds what all experiments share."""
     _check_name(name)
@@ -79,10 +88,7 @@ def data_path(path: str) -> str:
             f"{path!r} has braces, which Snakemake takes for wildcards. Rename the file or folder, or make a link to "
             "it without them."
         )
-    start = re.match(r"<([a-z0-9_]+)>(?=/|$)", path)
-    if start and start[1] not in PLACEHOLDERS:
-        known = ", ".join(f"`<{name}>`" for name in PLACEHOLDERS)
-        raise ValueError(f"{path!r} begins with an unknown placeholder. Known: {known}.")
+    start = re.match(PLACEHOLDER, path)
     if any(sign in path[start.end() if start else 0 :] for sign in "<>"):
         raise ValueError(
             f"{path!r} has angle brackets, which Snakemake takes for path variables. Rename the file or folder, or "
@@ -161,11 +167,13 @@ Captioners = Annotated[
 CaptionMetric = Annotated[str, plugin("metrics", "captioning")]
 CaptionSet = Annotated[str, plugin("datasets", "captioning")]
 RetrievalSetName = Annotated[str, plugin("datasets", "retrieval")]
-DataPath = Annotated[str, AfterValidator(data_path)]
+DATA_PATH = AfterValidator(data_path)
+DataPath = Annotated[str, DATA_PATH]
 Repository = Annotated[str, AfterValidator(repository)]
 Revision = Annotated[str, AfterValidator(revision)]
 Checkpoint = DataPath  # a folder, a hub id, or a word such as `tiny`
 OwnName = Annotated[str, AfterValidator(own_name)]
+SystemName = Annotated[str, AfterValidator(system_name)]
 ExperimentName = Annotated[
     str, AfterValidator(experiment_name), Field(json_schema_extra={"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME})
 ]

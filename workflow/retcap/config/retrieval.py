@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from retcap.config.limits import (
     ACCUMULATION,
@@ -33,9 +33,11 @@ from retcap.config.parts import (
     without_nulls,
 )
 from retcap.config.retrieval_data import SEED, Download, MaxRejected, MissingImages, Pack, RetrievalSet, world_sets
+from retcap.retrieval.judging import dialects
 from retcap.retrieval.splits.audit_checks import FAIL_ON, AuditCheck
 
 Seed = Annotated[int, Field(ge=0, le=SEEDS[0])]
+DialectName = Annotated[str, AfterValidator(dialects.check)]
 
 
 class RetrieverChoice(Section):
@@ -145,7 +147,7 @@ class Retrieval(Section):
     k: Annotated[list[Positive], Field(min_length=1)] = key(
         [1, 5, 10, 20, 50, 100], "cut-offs of R@k and PR@k", "", "FLMR, ReT"
     )
-    dialects: Annotated[list[Literal["strict", "ret", "flmr"]], Field(min_length=1)] = key(
+    dialects: Annotated[list[DialectName], Field(min_length=1)] = key(
         ["strict", "ret", "flmr"], "rules of scoring; the first makes all tables, the others stand beside it"
     )
     bootstrap_draws: Positive = key(1000, "draws of the image-clustered bootstrap", "draws", most=DRAWS, least=100)

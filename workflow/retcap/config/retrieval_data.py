@@ -1,6 +1,6 @@
 """Configuration of the retrieval study's data: files, hold-outs, pictures, downloads, the generated world."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from retcap import plugins
 from retcap.config.limits import ROWS, SEEDS, WEIGHT
@@ -15,6 +15,7 @@ from retcap.config.parts import (
     Section,
     key,
 )
+from retcap.config.study import SharedFolder
 
 SEED = "the TinyCLIP-ReT-2 study"
 WORLD = "<m2kr_world>/"
@@ -97,14 +98,31 @@ class MaxRejected(Section):
     test: Fraction = key(0.001, "share of the test lines: fewer queries or passages make another test")
 
 
-class Download(Section):
+class Download(SharedFolder):
     """Where the published JSONL files come from."""
+
+    PLACEHOLDER: ClassVar[str] = "m2kr"
 
     repository: Repository = key("aimagelab/ReT-M2KR", "data set on the hub, owner/name", "", "ReT-2")
     revision: Revision | None = key(None, "its revision (commit); null: the newest, which may change under you")
 
+    def folder_name(self) -> str:
+        """Repository and revision."""
+        return f"{self.repository}/{self.revision or 'main'}"
 
-class M2krWorld(Section):
+    def makes(self, path: str, *, folder: bool) -> bool:
+        """The JSONL files; pictures are yours."""
+        return not folder and path.startswith("jsonl/") and path.endswith(".jsonl")
+
+
+class M2krWorld(SharedFolder):
     """The generated M2KR world."""
 
+    PLACEHOLDER: ClassVar[str] = "m2kr_world"
+    MEANING: ClassVar[str] = "the generated retrieval world"
+
     seed: NotNegative = key(0, "seed of the world", most=SEEDS)
+
+    def makes(self, path: str, *, folder: bool) -> bool:
+        """Everything."""
+        return True

@@ -6,15 +6,18 @@ settings are another folder, so no experiment redraws or replaces what the resul
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_args
 
-if TYPE_CHECKING:
-    from retcap.config import Config
+from retcap.config.errors import Place, Problem
+from retcap.config.model import Config
+from retcap.config.parts import DATA_PATH, PLACEHOLDER, Section
+from retcap.config.study import SharedFolder
 
 FOLDER = "results/data"
-PLACEHOLDERS = ("m2kr_world", "panorama_world", "m2kr")
 LONGEST = 80  # characters of a folder's name; longer ones become a hash
+Own = TypeVar("Own", bound=Section)
 
 
 def folders(values: Mapping[str, Any]) -> dict[str, str]:
@@ -22,9 +25,12 @@ def folders(values: Mapping[str, Any]) -> dict[str, str]:
 
     `results/data/m2kr_world/seed-0`; for downloads repository and revision, `results/data/m2kr/owner/name/main`.
     """
-    download = values["retrieval"]["download"]
-    worlds = {name: f"{FOLDER}/{name}/{named(values[name])}" for name in ("m2kr_world", "panorama_world")}
-    return {**worlds, "m2kr": f"{FOLDER}/m2kr/{download['repository']}/{download['revision'] or 'main'}"}
+    return {kind.PLACEHOLDER: _folder(kind, own) for kind, own in _shared(Config, values)}
+
+
+def placeholders() -> list[str]:
+    """All of them."""
+    return list(folders(Config().model_dump()))
 
 
 def named(settings: Mapping[str, Any]) -> str:
@@ -39,41 +45,78 @@ def named(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_made(path: str, found: dict[str, str]) -> bool:
-    """Whether a rule makes this file or folder; `found` are the folders of the placeholders."""
-    world, panoramas, download = (found[name] for name in PLACEHOLDERS)
-    return (
-        path == world
-        or path.startswith(f"{world}/")
-        or path in (f"{panoramas}/train.csv", f"{panoramas}/test.csv", f"{panoramas}/images")
-        or (path.startswith(f"{download}/jsonl/") and path.endswith(".jsonl"))
-    )
+def is_made(path: str, values: Mapping[str, Any], *, folder: bool = False) -> bool:
+    """Whether a rule makes this file or folder, with the values of a whole configuration."""
+    for kind, own in _shared(Config, values):
+        home = _folder(kind, own)
+        if path == home or path.startswith(f"{home}/"):
+            return kind(**own).makes(path[len(home) + 1 :], folder=folder)
+    return False
 
 
-def placed(config: "Config") -> "Config":
-    """The configuration with folders in the place of placeholders."""
-    found = folders(config.model_dump())
-    captioning, retrieval = config.captioning, config.retrieval
-    names = ("csv", "train_csv", "images_root", "download_to")
-    paths = {name: _placed(getattr(captioning, name), found) for name in names}
-    sets = {
-        name: own.model_copy(update=_placed({**own.files(), "roots": own.roots}, found))
-        for name, own in retrieval.datasets.items()
+def placed(section: Own, found: Mapping[str, str] | None = None) -> Own:
+    """A section with folders in the place of placeholders, in all keys that are paths; unknown ones stay.
+
+    `found`: the folders, as those of the whole configuration where that is the section.
+    """
+    found = folders(section.model_dump()) if found is None else found
+    update = {
+        name: _placed(getattr(section, name), found, is_path=_has_paths(field))
+        for name, field in type(section).model_fields.items()
     }
-    return config.model_copy(
-        update={
-            "captioning": captioning.model_copy(update=paths),
-            "retrieval": retrieval.model_copy(update={"datasets": sets}),
-        }
-    )
+    return section.model_copy(update=update)
 
 
-def _placed(value: Any, found: dict[str, str]) -> Any:
+def unknown(section: Section, known: Mapping[str, str]) -> Iterator[Problem]:
+    """Paths that begin with a placeholder that nothing has."""
+    for place, path in _paths(section, (), is_path=False):
+        start = re.match(PLACEHOLDER, path)
+        if start and start[1] not in known:
+            names = ", ".join(f"`<{name}>`" for name in known)
+            yield Problem(place, f"{path!r} begins with an unknown placeholder. Known: {names}.")
+
+
+def _shared(section: type[Section], values: Mapping[str, Any]) -> Iterator[tuple[type[SharedFolder], Mapping]]:
+    """Sections that stand for a folder, with their values."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            if issubclass(kind, SharedFolder):
+                yield kind, values[name]
+            yield from _shared(kind, values[name])
+
+
+def _folder(kind: type[SharedFolder], own: Mapping[str, Any]) -> str:
+    return f"{FOLDER}/{kind.PLACEHOLDER}/{kind(**own).folder_name() or named(own)}"
+
+
+def _has_paths(field: Any) -> bool:
+    """Whether a field or an annotation holds paths of data at any depth."""
+    if field is DATA_PATH:
+        return True
+    inner = (field.annotation, *field.metadata) if hasattr(field, "metadata") else get_args(field)
+    return any(_has_paths(part) for part in inner)
+
+
+def _placed(value: Any, found: Mapping[str, str], *, is_path: bool) -> Any:
+    if isinstance(value, Section):
+        return placed(value, found)
     if isinstance(value, dict):
-        return {name: _placed(item, found) for name, item in value.items()}
+        return {name: _placed(item, found, is_path=is_path) for name, item in value.items()}
     if isinstance(value, list):
-        return [_placed(item, found) for item in value]
-    if isinstance(value, str) and value.startswith("<"):
-        name, _, rest = value[1:].partition(">")
-        return found[name] + rest
+        return [_placed(item, found, is_path=is_path) for item in value]
+    if is_path and isinstance(value, str) and (start := re.match(PLACEHOLDER, value)):
+        return found.get(start[1], start[0]) + value[start.end() :]
     return value
+
+
+def _paths(value: Any, place: Place, *, is_path: bool) -> Iterator[tuple[Place, str]]:
+    """Every path of data with its place."""
+    if isinstance(value, Section):
+        for name, field in type(value).model_fields.items():
+            yield from _paths(getattr(value, name), (*place, name), is_path=_has_paths(field))
+    elif isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths(item, (*place, name), is_path=is_path)
+    elif is_path and isinstance(value, str):
+        yield place, value

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from retcap import plugins
 from retcap.config.backbones import BackboneChoice
+from retcap.config.common import Common
 from retcap.config.errors import Problem
 
-if TYPE_CHECKING:
-    from retcap.config import Config
 
-
-def findings(config: "Config", name: str) -> Iterator[Problem]:
+def findings(config: Common, name: str) -> Iterator[Problem]:
     """What is wrong with the side of a backbone whose checkpoint is one."""
     own, place = config.backbones[name], ("backbones", name, "side_px")
     try:
@@ -32,16 +29,16 @@ def findings(config: "Config", name: str) -> Iterator[Problem]:
         yield Problem(place, text, (("retrieval", "tiny_clip", "side_px"), ("backbones", name, "checkpoint")))
 
 
-def filled(config: "Config") -> "Config":
+def filled(config: Common) -> Common:
     """The configuration with the side of every backbone of which it can be known."""
     sides = {name: own.side_px or _declared(config, own) for name, own in config.backbones.items()}
     known = {name: own.model_copy(update={"side_px": sides[name]}) for name, own in config.backbones.items()}
     return config.model_copy(update={"backbones": known})
 
 
-def _declared(config: "Config", own: BackboneChoice) -> int | None:
+def _declared(config: Common, own: BackboneChoice) -> int | None:
     """Side that a checkpoint itself says, in pixels; None for one that is no folder here."""
     if own.checkpoint == "tiny":
-        return config.retrieval.tiny_clip.side_px
+        return config.section("retrieval").tiny_clip.side_px
     folder = Path(own.checkpoint)
     return plugins.load("backbones", own.plugin).side_px(folder) if folder.is_dir() else None

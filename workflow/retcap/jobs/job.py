@@ -71,7 +71,7 @@ class Run:
         and wildcards of another job whose outputs were found wanting, to be done again instead. Gives whether the next
         run will try.
         """
-        assert self.guard is not None, "a rule that is tried again stands in retcap/jobs/failures/alone.py"
+        assert self.guard is not None, "a rule that is tried again stands in `alone` of its study's plan"
         return self.guard.try_again(reason, same, job)
 
     @property

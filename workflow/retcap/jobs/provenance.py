@@ -56,12 +56,21 @@ def end(record: dict[str, Any], log_file: Path, status: str) -> None:
     """Add seconds, peak memory and device, and write the record beside the log file (whole or not at all)."""
     record = dict(record)
     record["seconds"] = round(time.monotonic() - record.pop("clock"), 3)
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    record["peak_memory_mb"] = round(max(own, children) / KIB_PER_MB, 1)
-    record["device"], record["gpu_peak_memory_mb"] = _device()
+    record |= peak_memory()
+    record["device"] = _device()
     record["status"] = status
     with replacing(log_file.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
+
+
+def peak_memory() -> dict[str, float | None]:
+    """Peak memory of this process so far (or of a child, where that was larger), and of its GPU, in MB."""
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    torch = _torch_on_gpu()
+    return {
+        "peak_memory_mb": round(max(own, children) / KIB_PER_MB, 1),
+        "gpu_peak_memory_mb": None if torch is None else round(torch.cuda.max_memory_allocated() / 2**20, 1),
+    }
 
 
 def describe(record: dict[str, Any]) -> str:
@@ -100,8 +109,12 @@ def git_state() -> tuple[str | None, bool | None]:
         return None, None
 
 
-def _device() -> tuple[str, float | None]:
+def _device() -> str:
+    torch = _torch_on_gpu()
+    return f"cpu ({platform.machine()})" if torch is None else torch.cuda.get_device_name(0)
+
+
+def _torch_on_gpu() -> Any:
+    """torch, if this process imported it and has a GPU."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return f"cpu ({platform.machine()})", None
-    return torch.cuda.get_device_name(0), round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return torch if torch is not None and torch.cuda.is_available() else None

@@ -9,7 +9,7 @@ folder stays when its job has ended well; what lies in it has to say itself what
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ def folder(snakemake: Any) -> Path:
     return results(snakemake) / ".scratch" / snakemake.rule / "-".join([*labels, name])
 
 
-def lasting(snakemake: Any) -> Path:
-    """`results/<experiment>/.scratch/<rule>/<wildcards>`; not created here."""
-    return results(snakemake) / ".scratch" / snakemake.rule / "-".join(str(value) for value in snakemake.wildcards)
+def lasting(snakemake: Any, without: Iterable[str] = ()) -> Path:
+    """`results/<experiment>/.scratch/<rule>/<wildcards>`; not created here. `without`: wildcards that do not count."""
+    labels = [str(value) for name, value in snakemake.wildcards.items() if name not in without]
+    return results(snakemake) / ".scratch" / snakemake.rule / "-".join(labels)
 
 
 def results(snakemake: Any) -> Path:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from retcap.analysis.compare import ROUNDS
-from retcap.analysis.corrections import ALPHA, letters
+from retcap.analysis.corrections import ALPHA
+from retcap.analysis.ranks import Rank, holds
+from retcap.captioning.differences import SHUFFLED_ROW
 from retcap.records import Difference
 from retcap.report import wording
 from retcap.report.differences import cell
@@ -16,22 +16,18 @@ from retcap.report.scores import BASELINES, HEADLINE, System, by_headline, shown
 def sight_table(systems: Sequence[System], found: Sequence[Difference]) -> dict[str, Any] | None:
     """Each model against every baseline, per metric; None without models or baselines. The human one stands apart."""
     models, baselines = _finished(systems)
-    against = [baseline for baseline in baselines if not baseline.stands_apart]
     known = _by_pair(found, "all")
-    keys = [key for key in shown_keys(systems) if any((m.name, b.name, key) in known for m in models for b in against)]
+    against = {baseline.name: baseline.explanation for baseline in baselines if not baseline.stands_apart}
+    if any(second == SHUFFLED_ROW for _, second, _ in known):
+        against[SHUFFLED_ROW] = BASELINES[SHUFFLED_ROW]
+    keys = [key for key in shown_keys(systems) if any((m.name, name, key) in known for m in models for name in against)]
     if not keys:
         return None
     blocks = {
-        baseline.name: {
-            model.name: {key: cell(known.get((model.name, baseline.name, key))) for key in keys} for model in models
-        }
-        for baseline in against
+        name: {model.name: {key: cell(known.get((model.name, name, key))) for key in keys} for model in models}
+        for name in against
     }
-    return {
-        "metrics": [title(key) for key in keys],
-        "blocks": blocks,
-        "explanations": {one.name: one.explanation for one in against},
-    }
+    return {"metrics": [title(key) for key in keys], "blocks": blocks, "explanations": against}
 
 
 def human_table(systems: Sequence[System], found: Sequence[Difference]) -> dict[str, Any] | None:
@@ -65,20 +61,18 @@ def human_table(systems: Sequence[System], found: Sequence[Difference]) -> dict[
     }
 
 
-def model_tests(systems: Sequence[System], found: Sequence[Difference]) -> dict[str, Any] | None:
-    """All pairs of models in the headline metric: difference, p, Holm's p, and letters; None below two models.
+def model_tests(
+    systems: Sequence[System], found: Sequence[Difference], ranked: Sequence[Rank]
+) -> dict[str, Any] | None:
+    """All pairs of models in the headline metric: difference, p, Holm's p; ranks and letters in every metric.
 
-    Models with a common letter are not told apart.
+    Models with a common letter are not told apart. None below two models.
     """
     models = [model.name for model in _finished(systems)[0] if model.value(HEADLINE) is not None]
     known = [one for one in found if one.metric == HEADLINE and one.references == "all"]
     known = [one for one in known if one.first in models and one.second in models]
     if not known:
         return None
-    separated = np.zeros((len(models), len(models)), dtype=bool)
-    for one in known:
-        at = models.index(one.first), models.index(one.second)
-        separated[at] = separated[at[::-1]] = _holds(one)
     rows = [
         {
             "first": one.first,
@@ -86,16 +80,21 @@ def model_tests(systems: Sequence[System], found: Sequence[Difference]) -> dict[
             "difference": cell(one),
             "p": wording.p_value(one.p),
             "adjusted": wording.p_value(one.p_holm),
-            "holds": _holds(one),
+            "holds": holds(one),
         }
         for one in known
     ]
-    shown = dict(zip(models, letters(separated), strict=True))
-    return {"metric": title(HEADLINE), "rows": rows, "letters": shown, "rounds": ROUNDS, "alpha": ALPHA}
+    shown = {one.system: one.group for one in ranked if one.metric == HEADLINE}
+    table = {"metric": title(HEADLINE), "rows": rows, "letters": shown, "rounds": ROUNDS, "alpha": ALPHA}
+    return table | {"ranks": _ranks(models, ranked)}
 
 
-def _holds(one: Difference) -> bool:
-    return one.p_holm is not None and one.p_holm < ALPHA
+def _ranks(models: Sequence[str], ranked: Sequence[Rank]) -> dict[str, Any]:
+    """Per model and metric the interval of its rank and its letters."""
+    known = {(one.system, one.metric): one for one in ranked}
+    metrics = list(dict.fromkeys(one.metric for one in ranked))
+    rows = {model: [known.get((model, metric)) for metric in metrics] for model in models}
+    return {"metrics": [title(metric) for metric in metrics], "rows": rows}
 
 
 def _by_pair(found: Sequence[Difference], references: str) -> dict[tuple[str, str, str], Difference]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retcap import plugins
+from retcap.analysis import ranks
 from retcap.captioning import policies
 from retcap.captions.item_tables import HELD_OUT
 from retcap.report import agreement, caption_differences, differences, examples, pictures, plots, scores, wording
@@ -41,12 +42,15 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "plots": dot_plots(systems),
         "sight": caption_differences.sight_table(systems, found),
         "human": caption_differences.human_table(systems, found),
-        "tests": caption_differences.model_tests(systems, found),
+        "tests": caption_differences.model_tests(systems, found, ranks.read(inputs.ranks)),
         "output": output_table(systems, captions, inputs.max_new_tokens),
         "agreement": agreement.table(inputs.agreement, inputs.agreement_failed),
+        "cost": cost_plot(systems),
         "cap": inputs.max_new_tokens,
         "cleaning": scores.cleaning_table(systems),
         "setup": setup_table(systems, captions),
+        "elsewhere": [system for system in systems if system.elsewhere and system.record.get("source")],
+        "first_look": summary.get("first_look"),
         "queries": query_table(items, headline, models),
         "examples": examples.build(items, captions, headline, models, inputs.examples, pack),
         "metric": scores.title(HEADLINE),
@@ -88,11 +92,12 @@ def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: i
             "at_cap": None,
             "words": None,
             "seconds": None,
+            "cost": system.record.get("cost") or {},
         }
         if said:
             texts = [row["cleaned"] if isinstance(row.get("cleaned"), str) else row["raw"] or "" for row in said]
             row["words"] = statistics.fmean(len(text.split()) for text in texts)
-        if said and not system.baseline:  # a baseline writes nothing: no tokens and no time worth a number
+        if said and not system.baseline and not system.elsewhere:  # these have no tokens and no time worth a number
             seconds = [row["seconds"] for row in said if row.get("seconds") is not None]
             row["seconds"] = statistics.fmean(seconds) if seconds else None
             row["at_cap"] = None if cap is None else sum((row.get("tokens") or 0) >= cap for row in said)
@@ -100,10 +105,28 @@ def output_table(systems: Sequence[System], captions: Mapping[str, Rows], cap: i
     return rows
 
 
+def cost_plot(systems: Sequence[System]) -> Any:
+    """The headline metric against seconds per caption; None below two models that have both."""
+    dots, seconds = [], []
+    for system in scores.by_headline(systems):
+        rate, value = (system.record.get("cost") or {}).get("captions_per_second"), system.value(HEADLINE)
+        if rate and value is not None:
+            detail = system.detail(HEADLINE)
+            dots.append(plots.Dot(system.name, value, detail.get("ci_low"), detail.get("ci_high")))
+            seconds.append(1 / rate)
+    if len(dots) < 2:
+        return None
+    said = "; ".join(
+        f"{dot.name} {wording.number(dot.value)} at {wording.number(s)} s" for dot, s in zip(dots, seconds, strict=True)
+    )
+    title = scores.title(HEADLINE)
+    return plots.cost_plot(dots, seconds, title, f"{title} against seconds per caption: {said}")
+
+
 def setup_table(systems: Sequence[System], captions: Mapping[str, Rows]) -> list[dict[str, Any]]:
     """How each model was run: weights, revision, dtype, image policy and the prompt of its first item."""
     rows = []
-    for system in [s for s in systems if not s.baseline and not s.failed]:
+    for system in [s for s in systems if not s.baseline and not s.failed and not s.elsewhere]:
         prompts = [row["prompt"] for row in captions.get(system.name, {}).values() if row.get("prompt")]
         policy = policy_words(system.name, system.record.get("image_policy"))
         prompt = prompts[0] if prompts else wording.NOTHING

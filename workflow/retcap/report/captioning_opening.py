@@ -12,7 +12,7 @@ def opening(section: Mapping[str, Any]) -> list[str]:
     """Sentences on the captioning study."""
     systems: Sequence[System] = section["systems"]
     models = [system for system in systems if not system.baseline]
-    done, sentences = scores.by_headline(models), _failures(models, systems)
+    done, sentences = scores.by_headline(models), [*_first_look(section), *_failures(models, systems)]
     if not models:
         return [*sentences, "No captioning model was asked for; only baselines were scored."]
     if not done:
@@ -43,6 +43,14 @@ def opening(section: Mapping[str, Any]) -> list[str]:
             "no score on them compares with a published one."
         )
     return sentences
+
+
+def _first_look(section: Mapping[str, Any]) -> list[str]:
+    look = section["first_look"]
+    if not look:
+        return []
+    first, known = wording.count(look["first_pairs"]), wording.count(look["of"])
+    return [f"This is a first look at the first {first} of {known} pairs: no score here is one of the data set."]
 
 
 def _failures(models: Sequence[System], systems: Sequence[System]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from retcap.report import wording
 from retcap.report.ranking_plots import cell
+from retcap.retrieval.judging import dialects
 
 
 def table(
@@ -38,6 +39,7 @@ def table(
         rows.append({"dialect": name, "cells": cells})
     return {
         "system": system,
+        "rules": [(name, dialects.load(name).in_words) for name in names],
         "metrics": metrics,
         "rows": rows,
         "notes": list(zip(ascii_lowercase, notes, strict=False)),

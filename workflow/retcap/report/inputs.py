@@ -27,6 +27,7 @@ class CaptioningInputs:
     captions: Mapping[str, Path] = field(default_factory=dict)  # captions.parquet after cleaning
     items: Path | None = None  # pairs.parquet
     differences: Path | None = None  # JSON: a list of `retcap.records.Difference`
+    ranks: Path | None = None  # CSV: rows of `retcap.analysis.ranks.Rank`
     image_pack: Path | None = None  # folder of the image pack
     coverage: Path | None = None  # JSON: what of the data set was found on disk
     quarantine: Path | None = None  # quarantine.jsonl

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from retcap.report import pictures, wording
 from retcap.report.inputs import RetrievalInputs, read_arrow, read_rows
 from retcap.retrieval.judging.collapse import collapsed
-from retcap.retrieval.judging.dialects import Patterns, contains_answer
+from retcap.retrieval.judging.patterns import Patterns
 
 TOP = 5
 QUERY_WIDTH_PX, PASSAGE_WIDTH_PX = 320, 160
@@ -125,7 +125,7 @@ def _hit(hit: Row, gold: set[str], wanted: Patterns, passage: Row, picture: Pict
         "behind": hit["rank"] > TOP,
         "id": hit["passage_id"],
         "gold": hit["passage_id"] in gold,
-        "answers": contains_answer(wanted, text, "strict"),
+        "answers": text is not None and wanted.are_in(text),
         "score": wording.number(hit["score"]),
         "text": wording.cut(text, PASSAGE_CHARACTERS) if text else "(no text)",
         "picture": picture(passage.get("image"), PASSAGE_WIDTH_PX),

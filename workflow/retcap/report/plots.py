@@ -67,6 +67,20 @@ def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
     return _svg((guides + bars + points).properties(width=225, height=alt.Step(21)), alt_text)
 
 
+def cost_plot(dots: Sequence[Dot], costs: Sequence[float], axis: str, alt_text: str) -> Markup:
+    """Quality with its 95 % interval against seconds per caption (logarithmic), one named point per system."""
+    table = pd.DataFrame([vars(dot) | {"seconds": cost} for dot, cost in zip(dots, costs, strict=True)])
+    base = alt.Chart(table).encode(
+        x=alt.X("seconds:Q", title="seconds per caption", scale=alt.Scale(type="log", padding=24))
+    )
+    y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False, nice=True, padding=8))
+    bars = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(color=SERIES[0], strokeWidth=2)
+    bars = bars.encode(y=alt.Y("low:Q", title=axis), y2="high:Q")
+    points = base.mark_point(filled=True, size=75, opacity=1, color=SERIES[0]).encode(y=y)
+    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=12, color=INK).encode(y=y, text="name:N")
+    return _svg((bars + points + names).properties(width=LINE_WIDTH_PX, height=220), alt_text)
+
+
 @dataclass(frozen=True)
 class Mark:
     """One entry of a legend that several plots share; it stands above them, as text of the page."""

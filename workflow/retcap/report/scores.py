@@ -11,7 +11,7 @@ from retcap.report.inputs import require
 
 BASELINES = {
     "blind": "one fixed caption per query, never sees the image",
-    "shuffled": "a caption of another image, same query",
+    "shuffled": "its own captions, each given to another image with the same query",
     "random": "a random training caption, same query",
     "human": "each reference of a pair in turn, scored against the others",
 }
@@ -50,6 +50,8 @@ class System:
     def explanation(self) -> str:
         if self.baseline:
             return GENERATED if self.generated else BASELINES.get(self.name, "baseline")
+        if self.elsewhere:
+            return "captions made elsewhere"
         return "tiny checkpoint of this architecture" if self.tiny else self.record.get("model_id") or ""
 
     @property
@@ -62,6 +64,11 @@ class System:
     def tiny(self) -> bool:
         """Whether a small stand-in of the same architecture ran, not the published weights."""
         return self.record.get("checkpoint") == "tiny"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its captions came from a file of the user's own."""
+        return self.record.get("kind") == "elsewhere"
 
     @property
     def stands_apart(self) -> bool:

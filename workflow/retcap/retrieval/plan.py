@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from retcap import plugins
-from retcap.plan import Plan, checkpoint_files
+from retcap.plan import Alone, StudyPlan, checkpoint_files
+from retcap.retrieval import banner
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 from retcap.retrieval.trainings import Training, trainings
 
@@ -17,20 +18,18 @@ ELSEWHERE = ("freeze", "seeds", "keep_best_per_set")  # training keys of the mod
 
 
 @dataclass(frozen=True)
-class RetrievalPlan:
+class RetrievalPlan(StudyPlan):
     """Systems, settings and files of the retrieval study."""
 
-    plan: Plan
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The study's section of the configuration."""
-        return self.plan.config["retrieval"]
-
-    @property
-    def folder(self) -> str:
-        """Folder of the study's results."""
-        return f"{self.plan.results}/retrieval"
+    name = "retrieval"
+    alone: ClassVar = {
+        "build_retriever": Alone(folders=("model",)),
+        "train_retriever": Alone("retrieval.training.per_device_batch_size", folders=("model", "best")),
+        "embed_retrieval": Alone("retrieval.embedding.batch_size"),
+        "search_retrieval": Alone("retrieval.search.memory_mb"),
+        "compare_indexes": Alone("retrieval.search.memory_mb"),
+        "score_retrieval": Alone("retrieval.bootstrap_draws"),
+    }
 
     @property
     def world(self) -> str:
@@ -198,10 +197,14 @@ class RetrievalPlan:
             for dataset in self.datasets
         ]
 
+    def wildcards(self) -> dict[str, list[str]]:
+        """Wildcard -> its values."""
+        sides = [str(side) for side in self.sides_px()]
+        names = {"dataset": self.datasets, "retriever": list(self.trainings), "encoder": self.systems}
+        return {**names, "side_px": sides}
+
     def reported(self) -> dict[str, Any]:
-        """What the report is made of, by name; nothing where the study does not run."""
-        if not self.plan.runs("retrieval"):
-            return {}
+        """What the report is made of, by name."""
         folder, main = self.folder, self.retrievers[0]
         return {
             "table": f"{folder}/results.csv",
@@ -219,14 +222,32 @@ class RetrievalPlan:
 
     def checked(self) -> dict[str, list[str]]:
         """What must be there before the run is called good: whatever may have failed alone."""
-        if not self.plan.runs("retrieval"):
-            return {}
         return {
             "parameters": [f"{self.folder}/parameters/{name}.json" for name in self.retrievers],
             "curves": [f"{self.folder}/curves/{name}.json" for name in self.trainings],
             "scores": self.results("scores/{encoder}/{dataset}.json"),
             "indexes": self._per_set(f"indexes/{self.retrievers[0]}/{{}}.json"),
         }
+
+    def best_per_set(self) -> dict[str, str]:
+        """Further output of a training, a folder: the best model of each data set, if they are kept."""
+        kept = self.own["training"]["keep_best_per_set"]
+        return {"best": f"{self.plan.results}/models/best-per-set/{{retriever}}"} if kept else {}
+
+    def closing_table(self) -> Path:
+        """The table of all systems."""
+        return Path(self.folder, "results.csv")
+
+    def closing_lines(self) -> list[str]:
+        """Every short measure at the headline cut-off."""
+        several = Path(self.folder, "trainings.csv")
+        return banner.banner(self.closing_table(), list(self.trainings), several if several.is_file() else None)
+
+    def set_aside(self) -> dict[str, list[Path]]:
+        """Lines of every data set that could not be used."""
+        folders = {name: Path(self.folder, "normalised", name) for name in self.datasets}
+        titles = {name: plugins.load("datasets", name).CARD.title for name in folders}
+        return {titles[name]: sorted(folder.glob("*/quarantine.jsonl")) for name, folder in folders.items()}
 
     def _backbone_of(self, system: str) -> str:
         """Name of the backbone of any system but random vectors."""
@@ -238,3 +259,6 @@ class RetrievalPlan:
 
     def _is_generated(self, file: str) -> bool:
         return file.startswith(f"{self.world}/")
+
+
+PLAN = RetrievalPlan

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 
 from retcap import plugins
 from retcap.analysis import bootstrap
-from retcap.retrieval.judging import slices
+from retcap.retrieval.judging import dialects, slices
+from retcap.retrieval.judging.files import Files
 from retcap.retrieval.judging.floors import random_hit
 from retcap.retrieval.judging.judging import Evidence, Judged, judge
-from retcap.retrieval.judging.matching import Finder
 
 log = logging.getLogger(__name__)
 KS = (1, 5, 10, 20, 50, 100)
@@ -33,9 +33,7 @@ class Scored(NamedTuple):
 
 
 def score_hits(
-    queries: pa.Table,
-    passages: pa.Table,
-    hits: pa.Table,
+    files: Files,
     ks: Sequence[int] = KS,
     dialect: str = "strict",
     rng: np.random.Generator | None = None,
@@ -44,17 +42,17 @@ def score_hits(
     draws: int = 1000,
     level: float = 0.95,
     with_slices: bool = True,
-    finder: Finder | None = None,
 ) -> Scored:
-    """Score a hits file by the rules of a dialect. All scores are fractions.
+    """Score hits by the rules of a dialect. All scores are fractions.
 
     `about` needs system, dataset, revision and checkpoint (None where there is none); it is copied into the result.
-    Columns `gold_seen` and `entity_seen` in `queries` (is it in training?) add slices. Intervals are percentile
+    Columns `gold_seen` and `entity_seen` in the queries (is it in training?) add slices. Intervals are percentile
     bootstrap over query images; a query without an image stands alone. rng=None leaves them out.
     """
     _check(ks, about)
     started = time.perf_counter()
-    judged, evidence = judge(queries, passages, hits, max(ks), dialect, finder)
+    queries = files.queries
+    judged, evidence = judge(files, max(ks), dialects.load(dialect))
     columns = {
         f"{label}@{k}": measure(judged, k).astype(np.float64)
         for label, measure in measures().items()
@@ -64,7 +62,7 @@ def score_hits(
     keys = cluster_keys(queries)
     codes, clusters = bootstrap.cluster_codes(keys)
     weights = bootstrap.draw_weights(clusters, draws, rng) if rng is not None and clusters else None
-    parts = slices.parts(queries, passages) if with_slices else {}
+    parts = slices.parts(queries, files.passages) if with_slices else {}
     spans = [(0.0, 1.0)] * len(columns) + [(-1.0, 1.0)] * len(gaps)
     estimates = _estimates(columns | gaps, spans, parts, codes, weights, level)
     result = dict(about) | {"dialect": dialect, "ks": sorted(set(ks)), "depth": max(ks)} | evidence.counts

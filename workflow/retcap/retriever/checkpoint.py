@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -21,12 +21,13 @@ from safetensors.torch import save_file
 from retcap import plugins
 from retcap.clip.tower import Backbone, ImageInput
 from retcap.files.whole import replacing_folder
-from retcap.retriever.config import from_mapping, from_ret1, to_mapping
+from retcap.retriever.config import ReTConfig, from_mapping, from_ret1, to_mapping
 from retcap.retriever.encoder import TOWERS
-from retcap.retriever.model import RetrieverModel
+from retcap.retriever.network import RetrieverNetwork
 from retcap.torch_state import seeded
 
 log = logging.getLogger(__name__)
+Network = TypeVar("Network", bound=RetrieverNetwork)
 
 MODEL_TYPE = "retcap_ret2"
 RET1_MODEL_TYPE = "retriever"
@@ -53,7 +54,7 @@ class CheckpointMismatch(ValueError):
         self.report = report
 
 
-def save(model: RetrieverModel, folder: Path) -> Path:
+def save(model: RetrieverNetwork, folder: Path) -> Path:
     """Write the model to `folder`, replacing one that is there; readers never see a half-written folder."""
     with replacing_folder(folder) as unfinished:
         unfinished.mkdir()
@@ -73,10 +74,11 @@ def save(model: RetrieverModel, folder: Path) -> Path:
 def load(
     source: str | Path,
     *,
+    kind: type[Network] = RetrieverNetwork,
     revision: str | None = None,
     allow: Sequence[str] = (),
     tokenizer_source: str | Path | None = None,
-) -> tuple[RetrieverModel, LoadReport]:
+) -> tuple[Network, LoadReport]:
     """Model in evaluation mode from a folder or a hub id, and what was found in the file.
 
     `allow`: glob patterns of keys that may be missing, unexpected or misshapen (such keys keep fresh weights).
@@ -84,20 +86,20 @@ def load(
     """
     folder = _folder(source, revision)
     config = json.loads((folder / "config.json").read_text())
-    kind, ret1 = config.get("model_type"), config.get("model_type") == RET1_MODEL_TYPE
-    if kind not in (MODEL_TYPE, RET1_MODEL_TYPE):
+    written, ret1 = config.get("model_type"), config.get("model_type") == RET1_MODEL_TYPE
+    if written not in (MODEL_TYPE, RET1_MODEL_TYPE):
         raise ValueError(
-            f"{folder / 'config.json'}: model_type {kind!r} is no retriever that can be read here. "
+            f"{folder / 'config.json'}: model_type {written!r} is no retriever that can be read here. "
             f"Readable: {MODEL_TYPE!r} (this project) and {RET1_MODEL_TYPE!r} (ReT-1)."
         )
     with seeded(0):  # any weights will do: all are overwritten unless `allow` says otherwise
-        model = _build_ret1(config, folder, tokenizer_source) if ret1 else _build(config, folder)
+        model = kind(*(_ret1_parts(config, folder, tokenizer_source) if ret1 else _parts(config, folder)))
     report = load_weights(model, folder, allow=(*allow, "logit_scale") if ret1 else allow)
     return model.eval(), report
 
 
 @torch.no_grad()
-def load_weights(model: RetrieverModel, folder: Path, *, allow: Sequence[str] = ()) -> LoadReport:
+def load_weights(model: RetrieverNetwork, folder: Path, *, allow: Sequence[str] = ()) -> LoadReport:
     """Copy all weights of a folder into the model by name. Nothing is copied if a key does not fit."""
     found, files = _stored(folder)
     wanted = model.state_dict()
@@ -122,11 +124,11 @@ def load_weights(model: RetrieverModel, folder: Path, *, allow: Sequence[str] = 
     return report
 
 
-def _build(config: dict[str, Any], folder: Path) -> RetrieverModel:
+def _parts(config: dict[str, Any], folder: Path) -> tuple[ReTConfig, Backbone]:
     part = config["backbone"]
     with _without_model_type_warning():
         backbone: Backbone = plugins.load("backbones", part["plugin"]).build(part["spec"], folder)
-    return RetrieverModel(from_mapping(config["retriever"]), backbone)
+    return from_mapping(config["retriever"]), backbone
 
 
 @contextmanager
@@ -141,7 +143,9 @@ def _without_model_type_warning() -> Iterator[None]:
         source.removeFilter(hide)
 
 
-def _build_ret1(config: dict[str, Any], folder: Path, tokenizer_source: str | Path | None) -> RetrieverModel:
+def _ret1_parts(
+    config: dict[str, Any], folder: Path, tokenizer_source: str | Path | None
+) -> tuple[ReTConfig, Backbone]:
     """ReT-1 keeps two tower configurations of transformers; CLIP's joint projection is not part of it."""
     settings, parts = from_ret1(config)
     if tokenizer_source is None:
@@ -152,7 +156,7 @@ def _build_ret1(config: dict[str, Any], folder: Path, tokenizer_source: str | Pa
     image = asdict(ImageInput(parts["vision_config"].get("image_size", 224)))
     clip = {"model_type": "clip", **parts}
     spec = {"config": clip, "image": image, "source": config.get("_name_or_path"), "revision": None}
-    return RetrieverModel(settings, plugins.load("backbones", "clip_hf").build(spec, tokenizer_source))
+    return settings, plugins.load("backbones", "clip_hf").build(spec, tokenizer_source)
 
 
 def _folder(source: str | Path, revision: str | None) -> Path:
@@ -203,7 +207,7 @@ def canonical_key(stored: str) -> str:
     return re.sub(inner, r"\1\2_model.", stored)
 
 
-def _dropped(model: RetrieverModel) -> tuple[str, ...]:
+def _dropped(model: RetrieverNetwork) -> tuple[str, ...]:
     sides = ("query_model", "passage_model")
     return tuple(f"{side}.{name}_model.{prefix}" for side in sides for name in TOWERS for prefix in model.dropped[name])
 

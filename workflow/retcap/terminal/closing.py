@@ -3,17 +3,12 @@
 The Snakefile says them through Snakemake's logger, so every logger plugin and the log file get them.
 """
 
-import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from retcap import plugins
-from retcap.captioning import banner as captioning
-from retcap.retrieval import banner as retrieval
-from retcap.retrieval.trainings import trainings
+from retcap.plan import Plan, StudyPlan
 
 SNAKEMAKE = logging.getLogger("snakemake.logging")
 STARTED = time.time()  # this is imported as the Snakefile is read
@@ -24,24 +19,22 @@ def announce(results: Path) -> None:
     SNAKEMAKE.info(f"Results: {results}", extra={"retcap_results": str(results)})
 
 
-def say(config: Mapping[str, Any], generated: bool = False) -> None:
-    """Say the last lines. An error in them must not fail a run whose results are there.
-
-    `generated`: the captions are the pipeline's own, those of the baseline `human` too.
-    """
+def say(plan: Plan, plans: Iterable[StudyPlan]) -> None:
+    """Say the last lines. An error in them must not fail a run whose results are there. `plans`: studies that run."""
     try:
-        text = block(Path("results") / config["experiment"], config, generated)
+        text = block(Path(plan.results), plans)
     except (OSError, ValueError, KeyError) as error:
         text = f"The tables cannot be shown ({type(error).__name__}: {error}); the report has them."
     if text:
         SNAKEMAKE.info(text, extra={"retcap_closing": True})
 
 
-def block(results: Path, config: Mapping[str, Any], generated: bool = False, started: float = STARTED) -> str:
+def block(results: Path, plans: Iterable[StudyPlan], started: float | None = None) -> str:
     """Study tables, records set aside, the report; what this run did not make is left out, or said to be old."""
+    started = STARTED if started is None else started
     report = results / "report.html"
     since = 0.0 if _is_new(report, started) else started  # a new report shows all studies
-    parts = list(_studies(results, config, generated, since))
+    parts = list(_studies(plans, since))
     if _is_new(report, started):
         parts.append(f"Report: {report}")
     elif report.is_file():
@@ -50,20 +43,14 @@ def block(results: Path, config: Mapping[str, Any], generated: bool = False, sta
     return "\n\n".join(parts)
 
 
-def _studies(results: Path, config: Mapping[str, Any], generated: bool, since: float) -> Iterator[str]:
+def _studies(plans: Iterable[StudyPlan], since: float) -> Iterator[str]:
     aside: dict[str, list[Path]] = {}
-    table, summary = results / "retrieval/results.csv", results / "captioning/all_models_summary.json"
-    if "retrieval" in config["studies"] and _is_new(table, since):
-        own, seeds = config["retrieval"], results / "retrieval/trainings.csv"
-        made = trainings(own["retrievers"], own["training"]["seeds"], config["seed"])
-        yield "\n".join(retrieval.banner(table, list(made), seeds if seeds.is_file() else None))
-        for name in config["retrieval"]["datasets"]:
-            title = plugins.load("datasets", name).CARD.title
-            aside[title] = sorted((results / "retrieval/normalised" / name).glob("*/quarantine.jsonl"))
-    if "captioning" in config["studies"] and _is_new(summary, since):
-        yield "\n".join(captioning.banner(json.loads(summary.read_text(encoding="utf-8")), generated))
-        aside["captions"] = [results / "captioning/quarantine.jsonl"]
-        aside["training captions"] = [results / "captioning/training/quarantine.jsonl"]
+    for own in plans:
+        table = own.closing_table()
+        if table is not None and _is_new(table, since):
+            yield "\n".join(own.closing_lines())
+            for name, paths in own.set_aside().items():
+                aside.setdefault(name, []).extend(paths)
     if lines := list(_set_aside(aside)):
         yield "\n".join(["Records set aside", *lines])
 

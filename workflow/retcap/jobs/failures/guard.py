@@ -57,7 +57,7 @@ class Guard:
     def fail(self, error: Exception, outputs: Mapping[str, Path]) -> Failure:
         """Write the record of a failure in place of every output, and have the next run try the job again."""
         failure = self._failure(error)
-        folders = alone.RULES[self.rule].folders
+        folders = alone.folders(self.rule)
         for name, path in outputs.items():
             record.write(failure, path, folder=name in folders)
         if failure.kind != "upstream":  # such a job runs again when its inputs have come

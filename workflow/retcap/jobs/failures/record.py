@@ -16,7 +16,14 @@ SHAPES_RESULTS = False  # see retcap.reruns.digest
 MAGIC = b"\xf5\xc1 retcap failure record, no data: the job that should have written this file failed.\n"
 FILE = "FAILED"  # in a folder that stands for an output
 LONGEST = 600  # characters of a reason; the log has the rest
-SYSTEM = ("captioner", "baseline", "system", "retriever", "encoder")  # wildcards that name a compared system
+SYSTEM = (
+    "captioner",
+    "elsewhere",
+    "baseline",
+    "system",
+    "retriever",
+    "encoder",
+)  # wildcards that name a compared system
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -68,6 +68,9 @@ def without_value(one: Mapping[str, Any]) -> str:
 def failed_pairs(model: Mapping[str, Any]) -> str:
     """A line on a model that has no caption for some pairs; `model`: an entry of the summary."""
     lost = model["failed_pairs"]
+    if model.get("kind") == "elsewhere":
+        name = model["model_name"]
+        return f"{name}: its file has no caption of {lost['failed']} of {lost['of']} pairs; they count as zero."
     again = (
         "the next run tries them again"
         if lost["tried_again"]

@@ -1,22 +1,21 @@
 """The studies on the page: a module here and a template in `workflow/report/studies/`, both named after the study.
 
 They are found by that name, so that a further study edits no file of the report. A module has
-    files(plan), params(plan)      what the rule gives: input files by name, and what else the page is made from
-    known(params)                  wildcard -> the values it has in this configuration
+    params(plan)                   what the page is made from beside the files that the study's plan reports
     inputs(found, params, failed)  from these, what the section is built from; `failed`: failures by path, for a file
     section(inputs, experiment)    the values of the template
     opening(section)               sentences for the top of the page
     contents(section)              anchors and titles below the study's own in the list of contents
-and imports heavy modules inside its functions: the Snakefile asks it.
+`plan` is the study's own. Heavy modules are imported inside the functions: the Snakefile asks for the params.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from retcap.plan import Plan
+from retcap.plan import StudyPlan
 
 
 def load(study: str) -> ModuleType:
@@ -29,14 +28,14 @@ def paths(studies: Sequence[str]) -> list[Path]:
     return [Path(__file__).parent / f"{study}.py" for study in studies]
 
 
-def files(plan: Plan) -> dict[str, Any]:
+def files(plans: Iterable[StudyPlan]) -> dict[str, Any]:
     """Input files of the report, of all studies that run; names begin with the study's."""
-    return {f"{study}.{name}": path for study in _run(plan) for name, path in load(study).files(plan).items()}
+    return {f"{own.name}.{name}": path for own in plans for name, path in own.reported().items()}
 
 
-def params(plan: Plan) -> dict[str, Any]:
+def params(plans: Iterable[StudyPlan]) -> dict[str, Any]:
     """What the page is made from beside files, by study."""
-    return {study: load(study).params(plan) for study in _run(plan)}
+    return {own.name: load(own.name).params(own) for own in plans}
 
 
 def inputs(found: Mapping[str, Any], params: Mapping[str, Any], failed: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,19 +45,9 @@ def inputs(found: Mapping[str, Any], params: Mapping[str, Any], failed: Mapping[
     }
 
 
-def known(params: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Wildcard -> the values it has in this configuration."""
-    every = [load(study).known(SimpleNamespace(**own)) for study, own in params.items()]
-    return {wildcard: values for own in every for wildcard, values in own.items()}
-
-
 def named(names: list[str], paths: Any, failed: Mapping[str, Any] | None = None) -> dict[str, Path]:
     """Name -> path, without those whose job failed."""
     return {name: Path(path) for name, path in zip(names, paths, strict=True) if path not in (failed or {})}
-
-
-def _run(plan: Plan) -> list[str]:
-    return list(plan.config["studies"])
 
 
 def _own(study: str, found: Mapping[str, Any]) -> SimpleNamespace:

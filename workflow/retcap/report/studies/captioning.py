@@ -5,32 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retcap.captioning.plan import CaptioningPlan
-from retcap.plan import Plan
 from retcap.report.studies import named
 
 if TYPE_CHECKING:
     from retcap.report.inputs import CaptioningInputs
 
 
-def files(plan: Plan) -> dict[str, Any]:
-    """Input files by name."""
-    return CaptioningPlan(plan).reported()
-
-
-def params(plan: Plan) -> dict[str, Any]:
+def params(plan: CaptioningPlan) -> dict[str, Any]:
     """Systems, the token cap, the number of examples, and whether the captions are the pipeline's own."""
-    own = CaptioningPlan(plan)
     return {
-        "systems": own.systems,
-        "generated": own.generated,
-        "max_new_tokens": own.own["max_new_tokens"],
-        "examples": plan.config["report"]["examples"],
+        "systems": plan.systems,
+        "generated": plan.generated,
+        "max_new_tokens": plan.own["max_new_tokens"],
+        "examples": plan.plan.config["report"]["examples"],
     }
-
-
-def known(params: Any) -> dict[str, list[str]]:
-    """Wildcard -> the values it has in this configuration."""
-    return {"system": list(params.systems), "captioner": list(params.systems)}
 
 
 def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInputs":
@@ -44,6 +32,7 @@ def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "CaptioningInp
         captions=named(params.systems, found.captions, failed),
         items=Path(found.pairs),
         differences=Path(found.differences),
+        ranks=Path(found.ranks),
         image_pack=Path(found.pack),
         coverage=Path(found.coverage),
         quarantine=Path(found.quarantine),

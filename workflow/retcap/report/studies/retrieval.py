@@ -5,7 +5,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retcap.plan import Plan
 from retcap.report.studies import named
 from retcap.retrieval.plan import RetrievalPlan
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
@@ -15,34 +14,21 @@ if TYPE_CHECKING:
     from retcap.report.inputs import RetrievalInputs
 
 
-def files(plan: Plan) -> dict[str, Any]:
-    """Input files by name."""
-    return RetrievalPlan(plan).reported()
-
-
-def params(plan: Plan) -> dict[str, Any]:
+def params(plan: RetrievalPlan) -> dict[str, Any]:
     """Systems, data sets with their weights, which of them are generated, retrievers and trainings."""
-    own = RetrievalPlan(plan)
-    retrievers = own.own["retrievers"]
+    retrievers = plan.own["retrievers"]
     return {
-        "encoders": own.systems,
-        "weights": own.weights(),
-        "generated": own.generated(),
+        "encoders": plan.systems,
+        "weights": plan.weights(),
+        "generated": plan.generated(),
         "retrievers": {
             name: {key: one[key] for key in ("backbone", "layer_strategy")} for name, one in retrievers.items()
         },
-        "trainings": {name: list(training) for name, training in own.trainings.items()},
-        "published": own.own["published"],
-        "sides": {name: own.side_px(name) for name in own.systems},
-        "packs": own.sides_px(),
+        "trainings": {name: list(training) for name, training in plan.trainings.items()},
+        "published": plan.own["published"],
+        "sides": {name: plan.side_px(name) for name in plan.systems},
+        "packs": plan.sides_px(),
     }
-
-
-def known(params: Any) -> dict[str, list[str]]:
-    """Wildcard -> the values it has in this configuration."""
-    sides = [str(side) for side in params.packs]
-    names = {"encoder": params.encoders, "retriever": params.trainings, "dataset": params.weights, "side_px": sides}
-    return {wildcard: list(values) for wildcard, values in names.items()}
 
 
 def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "RetrievalInputs":

@@ -1,6 +1,6 @@
 """The same hits scored by the rules of several dialects: the first one in full, the others beside it.
 
-Published numbers come from programs that count differently (see `dialects.py`). The first dialect makes the result;
+Published numbers come from programs that count differently (see `dialects/`). The first dialect makes the result;
 another one adds its metrics under `dialects`, or the reason for which its original program would have stopped.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from retcap.retrieval.judging.dialects import DialectError
-from retcap.retrieval.judging.matching import Finder
+from retcap.retrieval.judging.files import Files
+from retcap.retrieval.judging.rules import DialectError
 from retcap.retrieval.scoring import Scored, score_hits
 
 log = logging.getLogger(__name__)
@@ -34,15 +34,14 @@ def score_ways(
 
     All dialects draw the same query images, so their intervals differ by the rules only.
     """
-    finder = Finder(passages["text"].to_pylist())
+    files = Files.of(queries, passages, hits)
     scored: dict[str, Scored] = {}
     ways: dict[str, dict[str, Any]] = {}
     for name in dialects:
         main = name == dialects[0]
         try:
             rng = np.random.default_rng(seed)
-            options = {"about": about, "draws": draws, "with_slices": main, "finder": finder}
-            scored[name] = score_hits(queries, passages, hits, ks, name, rng, **options)
+            scored[name] = score_hits(files, ks, name, rng, about=about, draws=draws, with_slices=main)
         except DialectError as error:
             if main:
                 raise

@@ -5,7 +5,7 @@ from typing import Any
 from retcap.worlds import tiny_blip as blip
 from retcap.worlds import tiny_captioner as tiny
 
-STEPS = 700  # training steps after which the tiny checkpoint sees colours and some shapes
+STEPS = 450  # training steps after which the tiny checkpoint sees colours and some shapes
 
 
 def build(folder, corpus: list[str], seed: int) -> None:

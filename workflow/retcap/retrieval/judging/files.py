@@ -1,18 +1,14 @@
-"""The ranked lists of a hits file as a matrix of passages, after the rules of a dialect for repeated ids."""
+"""The tables that are scored, read once for all dialects: queries, corpus, and hits in the order of their ranks."""
 
 import json
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
-from retcap.retrieval.judging.dialects import Dialect, DialectError
+from retcap.retrieval.judging.matching import Finder
 from retcap.search.exact import SEARCHED
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,51 +37,53 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Lists:
-    """Per query the positions of its hits in the corpus, best first, -1 beyond the end; with counts for the report."""
+class Ranked:
+    """Positions of queries and passages in their tables, one pair per hit: query by query, best first."""
 
-    rows: Int[np.ndarray, "Q D"]
-    counts: dict[str, int]
+    query: Int[np.ndarray, " M"]
+    passage: Int[np.ndarray, " M"]
+
+    @classmethod
+    def of(cls, queries: pa.Table, corpus: Corpus, hits: pa.Table) -> "Ranked":
+        """From a table of hits in any order. Raises ValueError where it belongs to other queries or passages."""
+        _check_searched(hits, len(queries), len(corpus.rows))
+        query = _positions(hits["query_row"].to_numpy(), queries["row"].to_numpy(), "query_row", "queries")
+        passage = _positions(hits["passage_row"].to_numpy(), corpus.rows, "passage_row", "passages")
+        _check_ids(hits, queries, query, corpus, passage)
+        rank = hits["rank"].to_numpy()
+        order = np.lexsort((rank, query))
+        query, passage, rank = query[order], passage[order], rank[order]
+        _check_ranks(query, rank, queries)
+        return cls(query, passage)
+
+    def once(self, corpus: Corpus) -> "Ranked":
+        """The best row of each passage id of every query."""
+        _, first = np.unique(self.query * len(corpus.names) + corpus.codes[self.passage], return_index=True)
+        kept = np.sort(first)
+        return Ranked(self.query[kept], self.passage[kept])
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is scored."""
+
+    queries: pa.Table
+    passages: pa.Table
+    corpus: Corpus
+    ranked: Ranked
+    finder: Finder  # in the texts of the corpus
+
+    @classmethod
+    def of(cls, queries: pa.Table, passages: pa.Table, hits: pa.Table) -> "Files":
+        """Reads and checks the tables of queries, passages and hits."""
+        corpus = Corpus.of(passages)
+        return cls(queries, passages, corpus, Ranked.of(queries, corpus, hits), Finder(corpus.texts))
 
 
 def name_of(queries: pa.Table, position: int) -> str:
     """A query in messages."""
     row, name = queries["row"][int(position)].as_py(), queries["query_id"][int(position)].as_py()
     return f"query row {row} (id {name!r})"
-
-
-def read_lists(queries: pa.Table, corpus: Corpus, hits: pa.Table, depth: int, rules: Dialect) -> Lists:
-    """The first `depth` places of every query, in the order of the rows of `queries`."""
-    _check_searched(hits, len(queries), len(corpus.rows))
-    query = _positions(hits["query_row"].to_numpy(), queries["row"].to_numpy(), "query_row", "queries")
-    passage = _positions(hits["passage_row"].to_numpy(), corpus.rows, "passage_row", "passages")
-    _check_ids(hits, queries, query, corpus, passage)
-    rank = hits["rank"].to_numpy()
-    order = np.lexsort((rank, query))
-    query, passage, rank = query[order], passage[order], rank[order]
-    _check_ranks(query, rank, queries)
-    collapsed = 0
-    if rules.collapses:
-        _, first = np.unique(query * len(corpus.names) + corpus.codes[passage], return_index=True)
-        kept = np.sort(first)
-        collapsed = len(query) - len(kept)
-        query, passage = query[kept], passage[kept]
-    lengths = np.bincount(query, minlength=len(queries))
-    place = np.arange(len(query)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    inside = place < depth
-    rows = np.full((len(queries), depth), -1, dtype=np.int64)
-    rows[query[inside], place[inside]] = passage[inside]
-    source, repeated = _sources(queries["query_id"].to_pylist(), rules)
-    counts = {
-        "duplicates_collapsed": collapsed,
-        "repeated_query_ids": repeated,
-        "short_lists": int((lengths < min(depth, len(corpus.names))).sum()),
-        "empty_lists": int((lengths == 0).sum()),
-    }
-    _refuse_empty(lengths[source], queries, rules)
-    if counts["short_lists"]:
-        log.warning("%d of %d queries have fewer than %d hits", counts["short_lists"], len(queries), depth)
-    return Lists(rows[source], counts)
 
 
 def _check_searched(hits: pa.Table, queries: int, passages: int) -> None:
@@ -131,19 +129,3 @@ def _check_ranks(query: np.ndarray, rank: np.ndarray, queries: pa.Table) -> None
     same = np.flatnonzero((np.diff(query) == 0) & (np.diff(rank) == 0))
     if len(same):
         raise ValueError(f"hits: {name_of(queries, int(query[same[0]]))} has rank {rank[same[0]]} twice. Search again.")
-
-
-def _sources(ids: Sequence[str], rules: Dialect) -> tuple[Int[np.ndarray, " Q"], int]:
-    """Whose ranking each query is judged by, and how many rows repeat an id that came before."""
-    last = {name: position for position, name in enumerate(ids)}
-    repeated = len(ids) - len(last)
-    if repeated and rules.repeated_ids == "crash":
-        raise DialectError(f"{repeated} query ids are repeated; {rules.name} stops at its report.")
-    own = rules.repeated_ids != "last"
-    return np.array([position if own else last[name] for position, name in enumerate(ids)], dtype=np.int64), repeated
-
-
-def _refuse_empty(lengths: np.ndarray, queries: pa.Table, rules: Dialect) -> None:
-    if not rules.tolerant and (lengths == 0).any():
-        name = name_of(queries, int(np.flatnonzero(lengths == 0)[0]))
-        raise DialectError(f"{name} has no hits; {rules.name} takes the maximum of nothing and stops.")
