@@ -14,13 +14,17 @@ def below(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("several", [False, True])
 def test_a_file_is_replaced_by_a_finished_one_alone(tmp_path: Path, several: bool):
     file = tmp_path / "made/a.txt"
-    with replacing(file, several=several) as partial:
-        assert (partial.parent, partial.suffix) == (file.parent, ".txt")
-        partial.write_text("1")
-        assert not file.exists()
-    with pytest.raises(OSError, match="full"), replacing(file, several=several) as partial:
-        partial.write_text("2")
-        raise OSError("the disk is full")
+
+    def write(text: str, error: Exception | None = None) -> None:
+        with replacing(file, several=several) as partial:
+            assert (partial.parent, partial.suffix) == (file.parent, ".txt")
+            partial.write_text(text)
+            if error:
+                raise error
+
+    write("1")
+    with pytest.raises(OSError, match="full"):
+        write("2", OSError("the disk is full"))
     assert below(tmp_path) == {"made/a.txt": "1"}
 
 

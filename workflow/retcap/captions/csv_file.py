@@ -154,5 +154,6 @@ def _place(file: Path, header: list[str], setting: str, name: str) -> int:
     if times:
         return header.index(name)
     raise ValueError(
-        f"{file} has no column `{name}`.{spelling.did_you_mean(name, header)} Columns found: {', '.join(header)}. Set `{setting}` to the right one."
+        f"{file} has no column `{name}`.{spelling.did_you_mean(name, header)} Columns found: {', '.join(header)}. "
+        f"Set `{setting}` to the right one."
     )
