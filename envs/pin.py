@@ -32,6 +32,7 @@ ROOTS = {
         "psutil",
         "pyarrow",
         "pycocoevalcap",
+        "rouge-score",
         "sacrebleu",
         "scipy",
         "tqdm",

@@ -6,6 +6,7 @@ Byte code is found also where Python may not keep it beside the packages. What t
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import quick_start
 
 PACKAGE = Path(__file__).parents[1] / "workflow/retcap"
 LEFT_BY_UV = ("UV_RUN_RECURSION_DEPTH", "UVW")  # the hint "run again" follows them
+SPREAD = ("test_failing_alone.py", "test_own_data.py", "test_tiny_clip.py", "test_training_resume.py")
 
 
 def shaped_modules() -> list[str]:
@@ -25,7 +27,6 @@ def shaped_modules() -> list[str]:
     return [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
 
 
-SPREAD = ("test_failing_alone.py", "test_own_data.py", "test_tiny_clip.py", "test_training_resume.py")
 jaxtyping.install_import_hook(shaped_modules(), "beartype.beartype")
 
 
@@ -35,6 +36,8 @@ def pytest_sessionstart() -> None:
 
     if quick_start.SESSION not in os.environ:
         quick_start.begin_session()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a run in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in LEFT_BY_UV:
         os.environ.pop(name, None)
     bytecode.keep_for_jobs()

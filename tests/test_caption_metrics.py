@@ -411,6 +411,17 @@ def test_ptb_tokens_of_awkward_captions():
     assert ptb.tokenise(texts) == ["", *cases.values(), "the last caption", ""]
 
 
+ENDINGS = ("a dog with a.", "see p.", "i saw a b.", "a wall no.", "a man, ca.", "they sit etc.", "u.s.", "a cat")
+
+
+@pytest.mark.parametrize("below", ["A dog", "a dog", "5 dogs", "a dog with b.", "'s"])
+def test_ptb_tokens_of_a_caption_hang_on_no_other_caption(below: str):
+    alone = ["a dog with a.", "see p.", "i saw a b.", "a wall no", "a man ca", "they sit etc.", "u.s.", "a cat"]
+    lines = [line for text in ENDINGS for line in (text, below)]
+    assert ptb._run(lines, 60.0)[::2] == alone
+    assert ptb.tokenise(ENDINGS) == alone
+
+
 def test_ptb_writes_nothing_into_the_package():
     folder = java.find_jar(ptb.JAR).parent
     before = sorted(os.listdir(folder))
@@ -420,7 +431,7 @@ def test_ptb_writes_nothing_into_the_package():
 
 def test_ptb_refuses_another_number_of_lines(fake_java):
     fake_java("cat; echo one more")
-    with pytest.raises(java.JavaError, match="gave 3 lines for 2 captions"):
+    with pytest.raises(java.JavaError, match="gave 5 lines for 4"):
         ptb.tokenise(["a bus", "a cat"])
 
 

@@ -232,7 +232,7 @@ def test_a_name_cannot_leave_the_results_folder(name: str, tmp_path: Path):
         ("captioning: {metrics: [recall_at_k]}", "No metric for captioning is named `recall_at_k`.", "mrr"),
         (
             "captioning: {metrics: [blue]}",
-            "is named `blue`. Did you mean `bleu`? Known: bleu, bleu_coco, cider",
+            "is named `blue`. Did you mean `bleu`? Known: bleu, bleu_coco, chrf, cider",
             "ndcg",
         ),
     ],

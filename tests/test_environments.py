@@ -23,7 +23,7 @@ def rules() -> dict[str, str]:
     """Environment of every rule that has a script."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     found = {}
-    for body in re.split(r"^(?:use )?rule ", text, flags=re.MULTILINE)[1:]:
+    for body in re.split(r"^ *(?:use )?rule ", text, flags=re.MULTILINE)[1:]:
         environment, script = (
             re.search(rf"{part}/([\w]+)\.{end}", body) for part, end in (("envs", "yaml"), ("scripts", "py"))
         )

@@ -83,7 +83,7 @@ def test_people_are_compared_with_the_mean_of_the_others(file: Path):
 
 
 def test_every_metric_has_a_row_and_a_reason_where_it_has_no_value(file: Path):
-    found = agreement.agreement(judgements.read(file), str(file), ["rouge_l", "bleu_coco", "spice"], Spaces())
+    found = agreement.agreement(judgements.read(file), str(file), ["rouge_l", "bleu_coco", "length", "spice"], Spaces())
     rows = {row["key"]: row for row in found["metrics"]}
     assert list(rows) == ["rougeL", "bleu1_coco", "bleu2_coco", "bleu3_coco", "bleu4_coco", "spice"]
     assert 0 < rows["rougeL"]["tau_c"] <= 1

@@ -1,5 +1,6 @@
 """What runs again after a change in files of one's own: a caption CSV, its pictures, folders of weights."""
 
+import json
 import os
 from pathlib import Path
 
@@ -31,6 +32,11 @@ OPTIONS = ("--configfile", "mine.yaml")
 WRITTEN_S = 1_600_000_000  # long before any output
 
 
+def large(sign: str) -> bytes:
+    """More than Snakemake compares by content, and a checkpoint's configuration, in which a plan looks for the side."""
+    return json.dumps({"vision_config": {"image_size": 64}, "more": sign * 2_000_000}).encode()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on files of one's own."""
@@ -43,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("llava", "clip"):
         (folder / "models" / name / "checkpoint-5").mkdir(parents=True)
         for file in ("model.safetensors", "config.json", "README.md", "checkpoint-5/model.safetensors"):
-            (folder / "models" / name / file).write_bytes(b"1" * 2_000_000)  # above what Snakemake compares by content
+            (folder / "models" / name / file).write_bytes(large("1"))
     for path in [*sorted((folder / "data").iterdir()), *sorted((folder / "models").rglob("*"))]:
         os.utime(path, (WRITTEN_S, WRITTEN_S))
     return finish(folder, *OPTIONS)
@@ -83,18 +89,18 @@ def test_a_finished_run_has_nothing_to_do(finished: Path):
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "new.safetensors"])
 def test_new_weights_of_a_captioner_caption_again(finished: Path, changed, file: str):
     """Also where a file is written over, which leaves the time of its folder as it was."""
-    changed(f"models/llava/{file}", b"2" * 2_000_000)
+    changed(f"models/llava/{file}", large("2"))
     assert plan(finished) == MODELS - {"write_config"}
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "new.json"])
 def test_new_weights_of_a_backbone_embed_and_train_again(finished: Path, changed, file: str):
-    changed(f"models/clip/{file}", b"2" * 2_000_000)
+    changed(f"models/clip/{file}", large("2"))
     assert plan(finished) == (EMBEDDED | BUILT) - {"write_config"}
 
 
 @pytest.mark.parametrize("file", ["README.md", "checkpoint-5/model.safetensors"])
 def test_what_is_not_loaded_runs_nothing(finished: Path, changed, file: str):
-    changed(f"models/llava/{file}", b"2" * 2_000_000)
-    changed(f"models/clip/{file}", b"2" * 2_000_000)
+    changed(f"models/llava/{file}", large("2"))
+    changed(f"models/clip/{file}", large("2"))
     assert plan(finished) == set()

@@ -8,7 +8,7 @@ from pathlib import Path
 import quick_start
 
 ROOT = Path(__file__).parents[1]
-FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels"}
+FILES = {".csv", ".parquet", ".json", ".jsonl", ".html", ".yaml", ".npy", ".tsv", ".run", ".qrels", ".gz"}
 
 
 def copy_workflow(folder: Path) -> Path:

@@ -42,7 +42,15 @@ def _modules(task: str) -> Iterator[ModuleType]:
     return (plugins.load("metrics", name) for name in plugins.names("metrics", task))
 
 
+@cache
+def look_keys() -> list[str]:
+    """Keys of caption metrics that say how captions look: they stand in a table of their own."""
+    return [key for module in _modules("captioning") if module.CARD.kind == "look" for key in module.KEYS]
+
+
 def _shown(module: ModuleType, every: tuple[str, ...]) -> tuple[str, ...]:
+    if module.CARD.kind == "look":
+        return ()
     return every if module.CARD.shown is None else module.CARD.shown
 
 

@@ -1,5 +1,7 @@
 """The typed records that travel between stages. Light: plugin files import it while the Snakefile is read."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -62,6 +64,7 @@ class MetricCard(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float | None
     source: str
+    kind: Literal["score", "look"] = "score"  # "look": says how captions look, without a better or worse
     shown: tuple[str, ...] | None = None  # its values that short tables show; None: all, (): only the long tables
 
 

@@ -324,6 +324,8 @@ rule count_caption_ngrams:
         rows="<results>/captioning/rows.parquet",
     output:
         frequencies="<results>/captioning/document_frequencies.json",
+        tokens="<results>/captioning/reference_tokens.json",
+        paraphrases="<results>/captioning/paraphrases.gz",
     log:
         "<logs>/count_caption_ngrams.log",
     retries: ALONE
@@ -336,9 +338,10 @@ rule count_caption_ngrams:
         runtime=20,
     params:
         again=again("count_caption_ngrams"),
+        meteor="meteor" in config["captioning"]["metrics"],
         code=plan.code("count_caption_ngrams"),
     message:
-        "counting n-grams of all references (the idf of CIDEr)"
+        "preparing all references: tokens, n-grams for CIDEr, paraphrases for METEOR"
     script:
         "../scripts/count_caption_ngrams.py"
 
@@ -375,6 +378,8 @@ rule score_captions:
         captions="<results>/captioning/cleaned/{system}.parquet",
         outcome="<results>/captioning/captions/{system}.json",
         frequencies="<results>/captioning/document_frequencies.json",
+        tokens="<results>/captioning/reference_tokens.json",
+        paraphrases="<results>/captioning/paraphrases.gz",
         human=captioning.human_captions(),
         spice=captioning.spice_parser(),
     output:

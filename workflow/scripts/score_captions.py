@@ -9,7 +9,9 @@ from retcap.jobs import job
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with job.start(snakemake, accept_failed=["captions", "outcome", "frequencies", "human", "spice"]) as run:
+MAY_LACK = ["captions", "outcome", "frequencies", "tokens", "paraphrases", "human", "spice"]
+
+with job.start(snakemake, accept_failed=MAY_LACK) as run:
     judged = judge(snakemake.wildcards.system, snakemake.input, snakemake.params, run.failed)
     files.write_json(run.out.metrics, judged.result)
     judged.table.to_parquet(run.out.scores)

@@ -42,8 +42,9 @@ SOURCE = "YuigaWada/CaptionEvalKit-for-VLMs, benchmarks/expected (commit 23f154b
 
 
 def agreement(judged: Judgements, file: str, metric_names: Sequence[str], context: Context) -> dict[str, Any]:
-    """Content of `metric_agreement.json`: per key of every metric tau_b and tau_c, or the reason why there is none."""
+    """Content of `metric_agreement.json`: tau_b and tau_c per key of every metric that scores, or why there is none."""
     known = judged.is_flickr8k_expert
+    judges = [name for name in metric_names if plugins.load("metrics", name).CARD.kind == "score"]
     return {
         "file": Path(file).name,
         "sha256": judged.sha256,
@@ -52,7 +53,7 @@ def agreement(judged: Judgements, file: str, metric_names: Sequence[str], contex
         "images": len(set(judged.images)),
         "pairs": len(judged.candidates),
         "ratings": len(judged.rating),
-        "metrics": [row for name in metric_names for row in _rows(name, judged, context, known)],
+        "metrics": [row for name in judges for row in _rows(name, judged, context, known)],
         "length": taus(np.array([len(text.split()) for text in judged.candidates])[judged.pair], judged.rating),
         "people": people(judged),
     }

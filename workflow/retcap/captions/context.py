@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from retcap.captions.frequencies import DocumentFrequencies
+    from retcap.captions.reference_texts import ReferenceTexts
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,15 @@ class Context:
 
     frequencies: "DocumentFrequencies | None" = None  # CIDEr's idf; None: from the references of the run
     corenlp: CoreNLP = field(default_factory=CoreNLP)  # what SPICE parses with, or why it is not there
+    references: "ReferenceTexts | None" = None  # what was made of the study's references once; None: made here
     timeout_s: float = 300.0  # longest silence of a Java child (METEOR starts in 6-10 s; in 57 s on a busy machine)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)
     _failure: Exception | None = None
+
+    def __post_init__(self) -> None:
+        if self.references is not None:
+            self._tokens |= self.references.tokens
 
     def ptb(self, texts: Iterable[str]) -> list[str]:
         """PTB tokens of each text, joined by spaces; one JVM for all texts not seen before."""

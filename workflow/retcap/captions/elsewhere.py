@@ -24,7 +24,6 @@ from retcap.files import jsonl
 from retcap.records import Rejected
 
 SHOWN = 500  # characters of a rejected record kept
-READ_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,8 @@ def take(file: Path, columns: Mapping[str, str | None], name: str, items: pd.Dat
 
 def sha256(file: Path) -> str:
     """SHA-256 of a file, as `sha256sum` prints it."""
-    digest = hashlib.sha256()
     with file.open("rb") as source:
-        while part := source.read(READ_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 class _Pairs:

@@ -67,6 +67,23 @@ def fold(found: Mapping[str, Result], module: ModuleType, draws: int, what: str 
     return folded
 
 
+def first(held: Places) -> Places:
+    """The first draw alone: one human caption per pair, as of any other system."""
+    return {item: places[:1] for item, places in held.items()}
+
+
+def spread(found: Mapping[str, Result], draws: int) -> dict[str, Result]:
+    """Results of the first draw in the shape of all: what looks at a caption alone has the same value in each."""
+    return {
+        key: replace(
+            result,
+            signature=f"{result.signature}|draw:first",
+            items=None if result.items is None else np.repeat(result.items[:, None], draws, axis=1),
+        )
+        for key, result in found.items()
+    }
+
+
 def mean_over_draws(key: str, module: ModuleType, draws: int) -> Statistic:
     """Sums of the draws' statistics side by side [..., draws * S] -> the mean of their corpus values [...]."""
     return partial(_mean, partial(module.from_statistics, key), draws)

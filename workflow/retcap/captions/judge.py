@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retcap.captioning import failed_pairs, outcome
-from retcap.captions import corenlp, files, frequencies, item_tables, places, scoring, shuffled
+from retcap.captions import corenlp, files, frequencies, item_tables, places, reference_texts, scoring, shuffled
 from retcap.captions.context import Context
 from retcap.captions.pairs import align
 
@@ -23,7 +23,9 @@ class Judged(NamedTuple):
 
 
 def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Judged:
-    """`found`: paths of pairs, captions, outcome, frequencies, human, spice; `failed`: failures among them, by path.
+    """`found`: paths of pairs, captions, outcome, frequencies, tokens, paraphrases, human, spice.
+
+    `failed`: failures among them, by path.
 
     A system without captions is not scored, nor a model that failed on too many pairs. Without frequencies there is no
     CIDEr, without a human baseline nothing is held out. All of this is in the result.
@@ -45,7 +47,9 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     partners = None if about["kind"] == "baseline" else _partners(pairs, captions, params)
     known = failed.get(found.frequencies)
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
-    with Context(idf, parser(getattr(found, "spice", None), failed)) as context:
+    tokens = getattr(found, "tokens", None)
+    texts = reference_texts.read(tokens, found.paraphrases) if tokens and tokens not in failed else None
+    with Context(idf, parser(getattr(found, "spice", None), failed), texts) as context:
         scores = scoring.score_captions(pairs, captions, params.metrics, context, held, partners)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]

@@ -65,16 +65,23 @@ def score_captions(
     for name, module in modules.items():
         if module.CARD.task != "captioning":
             raise ValueError(f"`{name}` is a metric for {module.CARD.task}. Name metrics whose task is captioning.")
+    judges = {name: module for name, module in modules.items() if module.CARD.kind == "score"}
     pairs, human = align(items, captions), "held_out" in captions and any(captions["held_out"].notna())
     scores = Scores(pairs) if human else _score(pairs, modules, context, raw=True)
     if partners and not human:
-        others = _score(shuffled.expand(pairs, partners), modules, context, raw=False)
-        scores = replace(scores, shuffled=_fold(others, modules, len(next(iter(partners.values()))), "image:shuffled"))
+        others = _score(shuffled.expand(pairs, partners), judges, context, raw=False)
+        scores = replace(scores, shuffled=_fold(others, judges, len(next(iter(partners.values()))), "image:shuffled"))
     if held is None or not (set(held) & set(pairs.item_ids)):
         return scores
     draws = len(next(iter(held.values())))
     expanded = held_out.expand(pairs, held, human=human)
-    found = _fold(_score(expanded, modules, context, raw=human), modules, draws, "refs:held-out")
+    found = _fold(_score(expanded, judges, context, raw=human), judges, draws, "refs:held-out")
+    if human:  # how captions look hangs on no reference, so the other systems have it already
+        looks = {name: module for name, module in modules.items() if module.CARD.kind == "look"}
+        first = _score(held_out.expand(pairs, held_out.first(held), human=True), looks, context, raw=False)
+        found.results.update(held_out.spread(first.results, draws))
+        found.plugin_of.update(first.plugin_of)
+        found.seconds.update(first.seconds)
     return replace(scores, held_out=found)
 
 
@@ -96,7 +103,7 @@ def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *,
         }
         scores.results.update(signed)
         scores.plugin_of.update(dict.fromkeys(found, name))
-        if raw and getattr(module, "SCORE_RAW", True):
+        if raw and module.CARD.kind == "score" and getattr(module, "SCORE_RAW", True):
             same = pairs.raw == pairs.cleaned
             scores.raw_results.update(found if same else compute(name, module, pairs.raw, pairs.references, context))
         scores.seconds[name] = round(time.perf_counter() - started, 3)

@@ -188,7 +188,11 @@ class Captioning(Section):
         most=HELD_OUT,
     )
     metrics: Unique[CaptionMetric] = key(
-        ["bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice"], "caption metrics, by plugin name"
+        [
+            *("bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice", "chrf", "rouge_score"),
+            *("length", "distinct", "repetition", "refusals"),
+        ],
+        "caption metrics, by plugin name",
     )
     spice: Spice = key(Spice(), "the parser of SPICE")
     judgements: DataPath | None = key(

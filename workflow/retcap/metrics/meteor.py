@@ -18,7 +18,11 @@ from retcap.captions.context import Context, Result
 from retcap.records import MetricCard
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+
+    from retcap.captions.reference_texts import ReferenceTexts
 
 CARD = MetricCard(
     name="meteor",
@@ -40,7 +44,7 @@ ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 def score(candidates: list[str], references: list[list[str]], context: Context) -> dict[str, Result]:
     """Corpus value from the summed statistics; items by the same formula."""
     words, others = context.tokenised(candidates, references)
-    aligner = context.keep("meteor", lambda: Aligner(context.timeout_s))
+    aligner = context.keep("meteor", lambda: Aligner(context.timeout_s, context.references))
     statistics = aligner.statistics(words, others)
     return {
         "meteor": Result(
@@ -54,10 +58,15 @@ def score(candidates: list[str], references: list[list[str]], context: Context) 
 
 
 class Aligner:
-    """The METEOR jar in a child that stays warm (its start reads 62 MB of paraphrases), with a memory of answers."""
+    """The METEOR jar in a child that stays warm, with a memory of answers.
 
-    def __init__(self, timeout_s: float):
+    Its start reads 62 MB of paraphrases, or the part that can match the references of the study: the same answers.
+    """
+
+    def __init__(self, timeout_s: float, prepared: "ReferenceTexts | None" = None):
         self.timeout_s = timeout_s
+        self._prepared = prepared
+        self._table: Path | None = None  # of the child that runs; None: the jar's own
         self.restarts = 0
         self._child: java.Dialogue | None = None
         self._known: dict[str, list[float]] = {}
@@ -66,6 +75,10 @@ class Aligner:
         """The jar's numbers per item, float64 [items, 23], a perfect one-chunk alignment counted as no chunk."""
         import numpy as np
 
+        table = self._prepared.table_for(references) if self._prepared else None
+        if table != self._table:
+            self.close()
+            self._table = table
         lines = [_question(candidate, texts) for candidate, texts in zip(candidates, references, strict=True)]
         self._ask([line for line in dict.fromkeys(lines) if line not in self._known])
         table = np.array([self._known[line] for line in lines]).reshape(len(lines), STATISTICS)
@@ -109,6 +122,7 @@ class Aligner:
     def _start(self) -> java.Dialogue:
         if self._child is None:
             arguments = ["-jar", str(java.find_jar(JAR)), "-", "-", "-stdio", "-l", "en", "-norm"]
+            arguments += ["-a", str(self._table)] if self._table else []
             self._child = java.Dialogue(java.command(arguments, HEAP_MB), self.timeout_s)
         return self._child
 

@@ -39,6 +39,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
         "scores": scores.score_table(systems, scores.shown_keys(systems)),
         "others": scores.score_table(systems, scores.other_keys(systems)),
+        "looks": scores.score_table(systems, scores.looks(systems), ranked=False),
         "plots": dot_plots(systems),
         "sight": caption_differences.sight_table(systems, found),
         "human": caption_differences.human_table(systems, found),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from retcap.metric_titles import HEADLINE, HEADLINES, short_keys, title
+from retcap.metric_titles import HEADLINE, HEADLINES, look_keys, short_keys, title
 from retcap.report import wording
 from retcap.report.inputs import require
 
@@ -118,8 +118,13 @@ def shown_keys(systems: Sequence[System]) -> list[str]:
 
 
 def other_keys(systems: Sequence[System]) -> list[str]:
-    """Metrics that were computed beside those of the first table."""
-    return sorted(_computed(systems) - set(shown_keys(systems)))
+    """Metrics that were computed beside those of the first table and of the one on looks."""
+    return sorted(_computed(systems) - set(shown_keys(systems)) - set(look_keys()))
+
+
+def looks(systems: Sequence[System]) -> list[str]:
+    """What was computed of how captions look."""
+    return [key for key in look_keys() if key in _computed(systems)]
 
 
 def _computed(systems: Sequence[System]) -> set[str]:
@@ -132,14 +137,14 @@ def by_headline(systems: Sequence[System]) -> list[System]:
     return sorted(done, key=lambda system: -(system.value(HEADLINE) or 0.0))
 
 
-def score_table(systems: Sequence[System], keys: Sequence[str]) -> dict[str, Any]:
+def score_table(systems: Sequence[System], keys: Sequence[str], *, ranked: bool = True) -> dict[str, Any]:
     """Score cells of models and baselines, and the footnotes of what was not computed.
 
-    A system that stands apart is left out.
+    A system that stands apart is left out, unless the values are such as hang on no reference (not `ranked`).
     """
-    systems, notes = [system for system in systems if not system.stands_apart], Notes()
+    systems, notes = [system for system in systems if not (ranked and system.stands_apart)], Notes()
     models = by_headline([system for system in systems if not system.baseline])
-    best = {key: _best(models, key) for key in keys}
+    best = {key: _best(models, key) if ranked else None for key in keys}
     baselines = by_headline([system for system in systems if system.baseline])
 
     def row(system: System) -> dict[str, Any]:
@@ -176,7 +181,7 @@ def cleaning_table(systems: Sequence[System]) -> dict[str, Any] | None:
 def signatures(systems: Sequence[System]) -> list[dict[str, Any]]:
     """Signature and unit of every metric; where systems differ, each variant with the systems that have it."""
     rows = []
-    for key in [*shown_keys(systems), *other_keys(systems)]:
+    for key in [*shown_keys(systems), *other_keys(systems), *looks(systems)]:
         variants: dict[tuple[str, str], list[str]] = {}
         for system in systems:
             detail = system.detail(key)

@@ -68,6 +68,7 @@ def contents(section: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("caption-agreement", "Metrics and people", section["agreement"]),
         ("caption-queries", "By query", section["queries"]),
         ("caption-examples", "Examples", section["examples"]),
+        ("caption-looks", "How captions look", section["looks"]["metrics"]),
         ("caption-output", "Captions and cost", True),
         ("caption-setup", "Set-up", section["setup"]),
         ("caption-data", "Data", section["coverage"] or section["quarantine_given"]),
