@@ -184,8 +184,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): (SCORED | SCORED_P) - {"write_config"},
     ("workflow/retcap/prefix/mappers.py", "MLP, MATCHED", "CHANGED = 1\nMLP, MATCHED"): TRAINED_P - {"write_config"},
     ("workflow/retcap/prefix/power.py", "POWER = 0.05, 0.8", "POWER = 0.05, 0.9"): SUMMED_P - {"write_config"},
-    ("workflow/retcap/worlds/coco/build.py", "RESTVAL = 0.2", "RESTVAL = 0.3"): EMBEDDED_P
-    - {"write_config"}
+    ("workflow/retcap/worlds/coco/build.py", "RESTVAL = 0.2", "RESTVAL = 0.3"): EMBEDDED_P - {"write_config"}
     | {"build_coco_world"},
     ("workflow/retcap/captioners/llava-1.5-7b.py", "CARD = ", "CHANGED = 1\nCARD = "): TINY - {"write_config"},
     ("workflow/retcap/worlds/tiny/llava-1.5-7b.py", "STEPS = 450", "STEPS = 451"): TINY - {"write_config"},

@@ -39,10 +39,10 @@ class CocoWorld(SharedFolder):
 
     PLACEHOLDER: ClassVar[str] = "coco_world"
     MEANING: ClassVar[str] = "the generated captions with their pictures, and a small GPT-2"
-    train: Positive = key(1500, "training pictures, five captions each", "pictures", most=WORLD_IMAGES)
+    train: Positive = key(1200, "training pictures, five captions each", "pictures", most=WORLD_IMAGES)
     valid: Positive = key(60, "validation pictures", "pictures", most=WORLD_IMAGES)
     test: Positive = key(150, "test pictures", "pictures", most=WORLD_IMAGES)
-    language_steps: Positive = key(200, "optimiser steps of the small GPT-2", "steps", most=STEPS)
+    language_steps: Positive = key(150, "optimiser steps of the small GPT-2", "steps", most=STEPS)
     seed: NotNegative = key(0, "seed of the world", most=SEEDS)
 
     def makes(self, path: str, *, folder: bool) -> bool:

@@ -14,7 +14,7 @@ import torch
 from retcap.jobs import hub
 from retcap.prefix import decoding, mappers, training
 from retcap.prefix.model import PrefixCaptioner, with_lora
-from retcap.retriever.network import seeded
+from retcap.torch_state import seeded
 
 CONFIG = "config.json"
 

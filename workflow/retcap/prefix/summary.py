@@ -35,8 +35,8 @@ class Scored(NamedTuple):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """Every value in detail."""
-        return self.entry["details"]
+        """Every value in detail, of the metrics that were asked for."""
+        return {key: detail for key, detail in self.entry["details"].items() if detail["metric"] is not None}
 
 
 class Grid(NamedTuple):
@@ -176,6 +176,10 @@ def question(
     return {
         "first": name_of(first),
         "second": name_of(second),
+        "lengths": [own[0].about["prefix_length"] for own in (first, second)],
+        "mapper": first[0].about["mapper"],
+        "tuning": first[0].about["tuning"],
+        "decoding": first[0].about["decoding"],
         "over_seeds": seeds._asdict(),
         "over_pictures": {"low": 100 * pictures.low, "high": 100 * pictures.high, "pictures": pictures.clusters},
         "power": None if spread is None else power(visible, spread, seeds.seeds),

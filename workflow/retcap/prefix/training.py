@@ -30,6 +30,7 @@ from transformers import (
 from retcap.contrastive.checkpoints import SECONDS, WEIGHTS, EpochLoader, last_checkpoint, seed_dropout
 from retcap.contrastive.sampler import BatchesOfRank
 from retcap.contrastive.selection import MACRO, SCORE, Pace, Selection
+from retcap.files.whole import replacing
 from retcap.jobs.scratch import locked
 from retcap.prefix.data import Batch, CaptionRows
 from retcap.prefix.model import PrefixCaptioner
@@ -195,9 +196,8 @@ def train(
         write(captioner, scratch)
         for folder in [*scratch.glob("checkpoint-*"), scratch / "best"]:
             shutil.rmtree(folder, ignore_errors=True)
-        partial = scratch / f".{DONE}"
-        partial.write_text(json.dumps(curves))
-        partial.replace(scratch / DONE)
+        with replacing(scratch / DONE) as file:
+            file.write_text(json.dumps(curves))
         return curves
 
 

@@ -53,7 +53,7 @@ def section(inputs: PrefixInputs) -> dict[str, Any]:
         "legend": prefix_plots.legend(_systems(conditions)),
         "visible": wording.number(found["visible_difference"], 1),
         "compared": found["compared"],
-        "questions": [_question(one, found["visible_difference"]) for one in found["questions"]],
+        "questions": [_question(one) for one in found["questions"]],
         "differences": [_difference(one) for one in gains],
         "curves": _curves(inputs.models),
         "said": said(found, gains),
@@ -84,7 +84,9 @@ def _answer(one: Mapping[str, Any], visible: float) -> str:
     """The question in a sentence."""
     seeds = one["over_seeds"]
     told = seeds["p"] is not None and seeds["p"] < 0.05
-    first = f"{one['first']} and {one['second']} {'differ' if told else 'cannot be told apart'} over seeds"
+    lengths = " and ".join(map(str, one["lengths"]))
+    about = f"{one['mapper']} {one['tuning']}, {one['decoding']}"
+    first = f"Prefix lengths {lengths} ({about}) {'differ' if told else 'cannot be told apart'} over seeds"
     gain = f"{wording.signed(seeds['difference'], 1)} BLEU-4 points, p {wording.p_value(seeds['p'])}"
     needed = one["seeds_needed"]
     shown = f"; {needed} seeds would show a difference of {wording.number(visible, 1)} in 8 of 10 cases"
@@ -159,11 +161,10 @@ def _length(one: Mapping[str, Any]) -> Length:
     return Length(system, one["prefix_length"], 100 * score["value"], 100 * low, 100 * high, values)
 
 
-def _question(one: Mapping[str, Any], visible: float) -> dict[str, Any]:
+def _question(one: Mapping[str, Any]) -> dict[str, Any]:
     seeds, pictures = one["over_seeds"], one["over_pictures"]
     return {
-        "first": one["first"],
-        "second": one["second"],
+        "name": f"{one['mapper']} {one['tuning']}, {one['decoding']}",
         "difference": wording.signed(seeds["difference"], 2),
         "over_seeds": wording.interval(seeds["low"], seeds["high"], digits=2),
         "over_pictures": wording.interval(pictures["low"], pictures["high"], digits=2),

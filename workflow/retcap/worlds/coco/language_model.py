@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from retcap import torch_state
 from retcap.clip.pretraining import schedule
 from retcap.clip.tokenizer import EOS_ID, PAD_ID, train_tokenizer
-from retcap.retriever.network import seeded
 
 log = logging.getLogger(__name__)
-SIZES = {"n_embd": 64, "n_layer": 2, "n_head": 4}
+SIZES: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4}
 POSITIONS, VOCABULARY = 48, 640
 BATCH, LEARNING_RATE, CLIP_NORM = 16, 4e-3, 1.0
 
@@ -36,7 +36,6 @@ def pretrain(
     from transformers import GPT2Config, GPT2LMHeadModel
 
     started = time.perf_counter()
-    torch.set_num_threads(threads)
     tokenizer = train_tokenizer(captions, VOCABULARY)
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -49,23 +48,24 @@ def pretrain(
         attn_pdrop=0.0,
         **SIZES,
     )
-    with seeded(seed):
+    with torch_state.seeded(seed):
         model = GPT2LMHeadModel(config)
     rng, loss = np.random.default_rng(seed), torch.tensor(0.0)
     encoded = [[*ids, EOS_ID] for ids in tokenizer(list(captions), add_special_tokens=False)["input_ids"]]
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     model.train()
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * schedule(step, steps)
-        tokens = torch.from_numpy(blocks(encoded, rng))
-        loss = model(input_ids=tokens, labels=tokens).loss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimiser.step()
-        if progress is not None:
-            progress(step + 1, steps)
+    with torch_state.threads(threads):
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * schedule(step, steps)
+            tokens = torch.from_numpy(blocks(encoded, rng))
+            loss = model(input_ids=tokens, labels=tokens).loss
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+            optimiser.step()
+            if progress is not None:
+                progress(step + 1, steps)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     about = {"loss": float(loss.detach()), "seconds": time.perf_counter() - started}
@@ -77,9 +77,9 @@ def blocks(encoded: Sequence[Sequence[int]], rng: np.random.Generator) -> np.nda
     """A batch of blocks, each of captions drawn at random, one after the other, from the middle of the first on."""
     rows = []
     for _ in range(BATCH):
-        row: list[int] = list(encoded[rng.integers(len(encoded))])
-        row = row[rng.integers(len(row)) :]
+        row: list[int] = list(encoded[int(rng.integers(len(encoded)))])
+        row = row[int(rng.integers(len(row))) :]
         while len(row) < POSITIONS:
-            row += encoded[rng.integers(len(encoded))]
+            row += encoded[int(rng.integers(len(encoded)))]
         rows.append(row[:POSITIONS])
     return np.array(rows)
