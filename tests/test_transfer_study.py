@@ -9,11 +9,12 @@ import pytest
 
 from retcap import studies
 from retcap.config import ConfigError, resolve
+from retcap.features import frozen, image_sets
+from retcap.features.encoders import PixelEncoder
 from retcap.plan import Plan
 from retcap.report import page
 from retcap.report.studies import transfer as on_page
-from retcap.transfer import features, scoring, sets, study, summary
-from retcap.transfer.encoders import PixelEncoder
+from retcap.transfer import scoring, study, summary
 from retcap.worlds.transfer import build, shifts
 from transfer_words import WordEncoder
 
@@ -32,8 +33,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     places: dict = {"things": {}}
     for name, kind in ENCODERS.items():
         own = {"templates": None, "metric": "mean per class", "train_per_class": 4}
-        plugin = sets.load("webdataset_tars")
-        features.embed(folder / name, plugin, folder / "world", kind(), threads=1, own=own)
+        plugin = image_sets.load("webdataset_tars")
+        frozen.embed(folder / name, plugin, folder / "world", kind(), threads=1, own=own)
         records["things"][name], places["things"][name] = study.score(folder / name, {}, SETTINGS)
     return SimpleNamespace(folder=folder, records=records, places=places)
 
@@ -104,18 +105,15 @@ def test_the_long_table_has_every_score_once(results: SimpleNamespace):
 
 @pytest.fixture(scope="module")
 def html(results: SimpleNamespace) -> str:
-    folder, failed = results.folder, {"failed.json": SimpleNamespace(why="killed for memory")}
-    paths = []
+    folder, failed = results.folder, {"failed": SimpleNamespace(why="killed for memory")}
     for name in ENCODERS:
-        paths.append(str(folder / f"{name}.json"))
-        Path(paths[-1]).write_text(json.dumps(results.records["things"][name], allow_nan=False))
+        study.write(folder / "scores" / name, "things", results.records["things"][name], results.places["things"][name])
     robust = {"robustness": summary.summarise(results.records, results.places, draws=200, seed=0)}
     (folder / "summary.json").write_text(json.dumps(robust))
     (folder / "differences.json").write_text("[]")
-    found = SimpleNamespace(
-        records=[*paths, "failed.json"], summary=folder / "summary.json", differences=folder / "differences.json"
-    )
-    params = SimpleNamespace(sets=["things"], encoders=[*ENCODERS, "<b>big"], metrics={"things": "mean per class"})
+    found = SimpleNamespace(summary=folder / "summary.json", differences=folder / "differences.json")
+    scores = [("things", name, str(folder / "scores")) for name in ENCODERS] + [("things", "<b>big", "failed")]
+    params = SimpleNamespace(scores=scores, metrics={"things": "mean per class"})
     section = on_page.section(on_page.inputs(found, params, failed), "demo")
     said = " ".join(on_page.opening(section))
     assert "On things: zero-shot by words is worth" in said
@@ -144,18 +142,44 @@ def test_the_plan_of_the_demo():
     own = planned()["transfer"]
     assert own.encoders == ["tiny", "pixels"]
     assert own.bases == ["things", "digits"]
-    assert own.files("things").startswith("results/data/transfer_world/")
-    assert own.files("digits") == []
-    assert own.model("tiny") == "results/demo/models/tiny_clip"
-    assert own.model("pixels") == []
+    assert own.bundles == {"tiny": [("tiny", "things"), ("pixels", "things"), ("tiny", "digits"), ("pixels", "digits")]}
+    (folder,) = own.files("tiny")  # the digits need none
+    assert folder.startswith("results/data/transfer_world/")
+    assert own.backbone("tiny") == "tiny"
+    assert own.features("pixels", "digits") == "results/demo/transfer/features/tiny/pixels/digits"
+    assert own.embedded("tiny") == ["results/demo/transfer/features/tiny"]
+    assert [one["shifts"] for one in own.scorings("tiny")] == [{}] * 4
+    assert own.scores()[1] == ("things", "pixels", "results/demo/transfer/scores/tiny")
     assert scoring.Settings(**own.settings()).shots == [1, 2, 4, 8, 16]
 
 
+def test_another_backbone_brings_a_job_of_its_own_and_changes_none():
+    before = planned()["transfer"]
+    after = planned(
+        backbones={"tiny": {}, "other": {"plugin": "clip_hf", "checkpoint": "a/b", "revision": "0" * 40, "side_px": 64}}
+    )["transfer"]
+    assert list(after.bundles) == ["tiny", "other"]
+    assert after.bundles["other"] == [("other", "things"), ("other", "digits")]  # raw pixels are with the first
+    for of in ("readings", "scorings", "embedding_code", "embedded", "files"):
+        assert getattr(after, of)("tiny") == getattr(before, of)("tiny")
+
+
 def test_a_shift_in_another_set_is_scored_with_its_base():
-    own = planned(transfer={"sets": {"sketches": DIGITS | {"shift_of": "digits"}, "digits": DIGITS}})["transfer"]
+    sets = {"things": None, "sketches": DIGITS | {"shift_of": "digits"}, "digits": DIGITS}
+    own = planned(transfer={"sets": sets, "jobs": "set"})["transfer"]
     assert own.bases == ["digits"]
     assert own.shifts("digits") == ["sketches"]
     assert own.sets == ["digits", "sketches"]  # those of the defaults come first
+    assert own.bundles["tiny/sketches"] == [("tiny", "sketches"), ("pixels", "sketches")]
+    assert own.scored == ["results/demo/transfer/scores/tiny/digits"]
+    folder = "results/demo/transfer/features/tiny/"
+    assert own.embedded("tiny/digits") == [f"{folder}digits", f"{folder}sketches"]
+    assert own.scorings("tiny/digits")[1] == {
+        "encoder": "pixels",
+        "set": "digits",
+        "features": f"{folder}digits/pixels/digits",
+        "shifts": {"sketches": f"{folder}sketches/pixels/sketches"},
+    }
 
 
 @pytest.mark.parametrize(

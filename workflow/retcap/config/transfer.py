@@ -100,6 +100,9 @@ class Transfer(Section):
         },
         "sets, by a name of your own; null leaves one out",
     )
+    jobs: Literal["encoder", "set"] = key(
+        "encoder", "what one job embeds or scores: `encoder`, all sets by one encoder; `set`, one, for large sets"
+    )
     resize: Literal["cover", "squash"] = key(
         "squash", "`cover`: shortest side, centre crop, as CLIP; `squash`: exact size"
     )

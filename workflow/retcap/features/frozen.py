@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.features import prompts as prompting
+from retcap.features.encoders import Clock, Encoder
+from retcap.features.image_sets import Item, Labels, Plugin, templates, tested
 from retcap.files import jsonl
 from retcap.pictures import perceptual, pixels
 from retcap.records import Rejected
-from retcap.transfer import prompts as prompting
-from retcap.transfer.encoders import Clock, Encoder
-from retcap.transfer.sets import Item, Labels, Plugin, templates, tested
 
 BATCH = 1024  # pictures decoded before they are encoded
 ITEMS = pa.schema(
