@@ -208,6 +208,15 @@ def test_features_keep_every_picture_in_the_order_of_the_set(world: Path, pixel_
     assert found.about["pictures"]["test"] == 64
 
 
+def test_a_set_whose_folder_is_missing_is_named(tmp_path: Path):
+    plugin = image_sets.load("webdataset_tars")
+    with pytest.raises(
+        FileNotFoundError, match=r"No folder .*food \(seen from .*\)\. Fetch the set, or leave"
+    ):
+        frozen.embed(tmp_path / "out", plugin, tmp_path / "food", encoders.PixelEncoder(), threads=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_planted_copies_are_found_and_little_else(pixel_features: frozen.Features):
     hashes, rows = pixel_features.items["phash"], pixel_features.rows
     copies = [row for row in rows("train") if pixel_features.items["name"][row].startswith("copy")]

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from retcap import studies
 from retcap.config import ConfigError, resolve
 from retcap.features import frozen, image_sets
 from retcap.features.encoders import PixelEncoder
 from retcap.plan import Plan
-from retcap.report import page
+from retcap.records import Difference
+from retcap.report import page, transfer_sentences
 from retcap.report.studies import transfer as on_page
 from retcap.transfer import scoring, study, summary
 from retcap.worlds.transfer import build, shifts
@@ -134,6 +136,28 @@ def test_the_page_says_every_number_with_its_n(html: str, results: SimpleNamespa
     assert "nan" not in html.lower().replace("nano", "")
 
 
+def compared(dataset: str, first: str, low: float, high: float) -> Difference:
+    """A difference of two probes in its interval."""
+    about = {"dataset": dataset, "first": first, "second": "pixels: probe", "metric": "top-1", "n": 90, "clusters": 90}
+    return Difference(**about, difference=(low + high) / 2, ci_low=low, ci_high=high, p=0.5, p_holm=None)
+
+
+def test_features_that_lose_to_pixels_are_said_to():
+    found = [
+        compared("digits", "tiny: probe", -0.13, -0.08),
+        compared("digits", "big: probe", 0.02, 0.04),
+        compared("digits", "other: probe", -0.01, 0.03),
+        compared("digits", "tiny: ensemble of 4", 0.1, 0.2),
+        compared("things", "tiny: probe", 0.1, 0.2),
+    ]
+    assert transfer_sentences.beside_pixels(found, "digits") == [
+        "A probe on features of tiny is 10.5 points worse than one on raw pixels (−13.0 to −8.0): "
+        "the features have lost what tells.",
+        "A probe on features of big is 3.0 points better than one on raw pixels (2.0–4.0).",
+        "A probe on features of other is neither clearly better nor worse than one on raw pixels (−1.0 to 3.0).",
+    ]
+
+
 def planned(**config: object) -> studies.Plans:
     return studies.plans(Plan(resolve({"studies": ["transfer"], **config}), ROOT / "workflow"))
 
@@ -162,6 +186,16 @@ def test_another_backbone_brings_a_job_of_its_own_and_changes_none():
     assert after.bundles["other"] == [("other", "things"), ("other", "digits")]  # raw pixels are with the first
     for of in ("readings", "scorings", "embedding_code", "embedded", "files"):
         assert getattr(after, of)("tiny") == getattr(before, of)("tiny")
+
+
+def test_the_full_experiment_has_a_plan_without_its_data():
+    given = yaml.safe_load((ROOT / "config/clip-transfer.yaml").read_text())
+    given["backbones"]["tiny"] = {}  # as config.yaml, below it, has
+    own = studies.plans(Plan(resolve(given), ROOT / "workflow"))["transfer"]
+    assert len(own.bundles) == 6 * 18 == len(own.backbones) * len(own.sets)  # digits too
+    assert all(own.files(bundle) == [] for bundle in own.bundles)
+    assert len(own.scored) == 6 * 14
+    assert own.shifts("imagenet") == ["imagenetv2", "imagenet_sketch", "imagenet_r", "imagenet_a"]
 
 
 def test_a_shift_in_another_set_is_scored_with_its_base():

@@ -74,6 +74,8 @@ def embed(
 
     `own`: what the user says of the set, None for its own: templates, metric, training pictures read per class.
     """
+    if source is not None and not source.is_dir():
+        raise FileNotFoundError(f"No folder {source} (seen from {Path.cwd()}). Fetch the set, or leave it out.")
     labels, splits = plugin.labels(source), plugin.splits(source)
     chosen = {name: value for name, value in (own or {}).items() if value is not None}
     if chosen.get("templates"):

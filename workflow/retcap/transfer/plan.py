@@ -69,9 +69,10 @@ class TransferPlan(StudyPlan):
         return self.bundles[bundle][0][0]
 
     def files(self, bundle: str) -> list[str]:
-        """Folders of the sets of a job; one of a set that needs none is left out."""
+        """Folders of the sets of a job that a rule makes or that are there: a missing one is told by the job itself."""
         folders = (self.own["sets"][name]["folder"] for _, name in self.bundles[bundle])
-        return list(dict.fromkeys(folder for folder in folders if folder))
+        made = tuple(self.plan.shared.values())
+        return list(dict.fromkeys(one for one in folders if one and (one.startswith(made) or Path(one).is_dir())))
 
     def readings(self, bundle: str) -> list[dict[str, Any]]:
         """What a job embeds: encoder, set, and how the set is read."""

@@ -41,7 +41,7 @@ def section(inputs: "TransferInputs", experiment: str) -> dict[str, Any]:
 
 
 def opening(section: Mapping[str, Any]) -> list[str]:
-    """Sentences for the top of the page: what zero-shot is worth on every set, and what failed."""
+    """Sentences for the top of the page: what zero-shot and features are worth on every set, and what failed."""
     failed = [f"{one['name']} failed on {one['on']}." for one in section["failed"]]
     if not section["sets"]:
         return [*failed, "No set was scored, so there is nothing to say of transfer."]
