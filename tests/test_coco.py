@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from retcap.datasets import coco
+from retcap.features import encoders, frozen, image_sets
 from retcap.records import Rejected
-from retcap.transfer import encoders, features, sets
 from retcap.worlds.coco import build
 
 
@@ -131,11 +131,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_generated_set_has_captions_and_every_kind_of_broken_record(world: Path, tmp_path: Path):
-    about = features.embed(tmp_path / "out", sets.load("coco"), world, encoders.PixelEncoder(), threads=1)
+    about = frozen.embed(tmp_path / "out", image_sets.load("coco"), world, encoders.PixelEncoder(), threads=1)
     assert about["pictures"] == {"train": 7, "valid": 2, "test": 3}
     kinds = ("empty_caption", "missing_image", "image_broken", "no_caption", "repeated_image")
     assert about["rejected"] == dict.fromkeys(kinds, 2)
-    found = features.read(tmp_path / "out")
+    found = frozen.read(tmp_path / "out")
     assert [len(texts) for texts in found.items["captions"]] == [5] * 12
     assert np.linalg.norm(found.images, axis=1) == pytest.approx(np.ones(12), abs=1e-6)
 

@@ -11,10 +11,10 @@ import torch
 
 import tiny_gpt2
 from retcap.clip.tokenizer import train_tokenizer
+from retcap.features.frozen import Features
 from retcap.prefix import captioner, decoding, training
 from retcap.prefix.data import CaptionRows
 from retcap.prefix.training import PrefixTrainer, TrainingSettings
-from retcap.transfer.features import Features
 
 D = 6
 WORDS = ("red bus", "blue cup", "green dog")

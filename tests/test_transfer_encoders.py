@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from retcap.clip.tower import ImageInput, TokenBatch
-from retcap.transfer import encoders
+from retcap.features import encoders
 
 SIDE, LENGTH, E = 4, 6, 5
 

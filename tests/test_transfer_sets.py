@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from retcap import plugins
+from retcap.features import encoders, frozen, image_sets
 from retcap.pictures import perceptual
-from retcap.transfer import encoders, features, overlap, results, scoring, sets
+from retcap.transfer import overlap, results, scoring
 from retcap.worlds.transfer import build, shifts
 
 
@@ -58,9 +59,9 @@ def published(folder: Path) -> Path:
 
 
 def test_tars_of_clip_benchmark_are_read_in_the_order_of_their_numbers(tmp_path: Path):
-    source, plugin = published(tmp_path / "set"), sets.load("webdataset_tars")
+    source, plugin = published(tmp_path / "set"), image_sets.load("webdataset_tars")
     tar(source / "test" / "3.tar", {"s3.json": b"{}", "s3.PNG": png(3), "s3.cls": b"1\n", "s3.txt": b"one\n\ntwo\n"})
-    assert plugin.labels(source) == sets.Labels(("red {x}", "tea"), ("a photo of a {}.", "a {}"))
+    assert plugin.labels(source) == image_sets.Labels(("red {x}", "tea"), ("a photo of a {}.", "a {}"))
     assert plugin.splits(source) == ["test", "train"]
     found = list(plugin.items(source, "test"))
     assert [item.name for item in found] == [f"s{number}" for number in range(11)]
@@ -80,7 +81,7 @@ def test_tars_of_clip_benchmark_are_read_in_the_order_of_their_numbers(tmp_path:
 def test_a_sample_that_is_wrong_is_named(tmp_path: Path, members: dict[str, bytes], message: str):
     tar(tmp_path / "test" / "0.tar", members)
     with pytest.raises(ValueError, match=message):
-        list(sets.load("webdataset_tars").items(tmp_path, "test"))
+        list(image_sets.load("webdataset_tars").items(tmp_path, "test"))
 
 
 def test_a_tar_that_was_cut_off_is_an_error(tmp_path: Path):
@@ -88,11 +89,11 @@ def test_a_tar_that_was_cut_off_is_an_error(tmp_path: Path):
     file = tmp_path / "test" / "0.tar"
     file.write_bytes(file.read_bytes()[:1500])
     with pytest.raises(ValueError, match=r"0.tar is no whole tar file .* Fetch it again"):
-        list(sets.load("webdataset_tars").items(tmp_path, "test"))
+        list(image_sets.load("webdataset_tars").items(tmp_path, "test"))
 
 
 def test_a_folder_of_ones_own_needs_no_code(tmp_path: Path):
-    plugin = sets.load("image_folder")
+    plugin = image_sets.load("image_folder")
     for split in ("train", "val", "test", "test-fog"):
         for name in ("tea_pot", "cup"):
             (tmp_path / split / name).mkdir(parents=True)
@@ -100,7 +101,7 @@ def test_a_folder_of_ones_own_needs_no_code(tmp_path: Path):
             (tmp_path / split / name / "notes.md").write_text("no picture")
     assert plugin.labels(tmp_path).classes == ("cup", "tea pot")
     assert plugin.splits(tmp_path) == ["test", "test-fog", "train", "valid"]
-    assert sets.tested(plugin.splits(tmp_path)) == ["test", "test-fog"]
+    assert image_sets.tested(plugin.splits(tmp_path)) == ["test", "test-fog"]
     assert [(item.name, item.group, item.label) for item in plugin.items(tmp_path, "valid")] == [
         ("cup/a.PNG", "cup/a.PNG", 0),
         ("tea_pot/a.PNG", "tea_pot/a.PNG", 1),
@@ -117,7 +118,7 @@ def test_a_folder_without_splits_is_all_test(tmp_path: Path):
     for name in ("n01440764", "cup"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_bytes(png(1))
-    plugin = sets.load("image_folder")
+    plugin = image_sets.load("image_folder")
     assert plugin.splits(tmp_path) == ["test"]
     assert [item.label for item in plugin.items(tmp_path, "test")] == [0, 1]
     assert "1 of 2 classes are named like WordNet ids (`n01440764`)" in plugin.labels(tmp_path).warnings[0]
@@ -135,11 +136,11 @@ def test_a_folder_without_splits_is_all_test(tmp_path: Path):
 )
 def test_names_and_templates_that_say_nothing_are_refused(classes: tuple, templates: tuple, message: str):
     with pytest.raises(ValueError, match=message):
-        sets.checked(sets.Labels(classes, templates), "here")
+        image_sets.checked(image_sets.Labels(classes, templates), "here")
 
 
 def test_the_real_digits_have_their_published_numbers_and_splits_of_our_own():
-    plugin = sets.load("sklearn_digits")
+    plugin = image_sets.load("sklearn_digits")
     parts = {split: list(plugin.items(None, split)) for split in plugin.splits(None)}
     assert {split: len(items) for split, items in parts.items()} == {"train": 1087, "valid": 179, "test": 531}
     names = [item.name for items in parts.values() for item in items]
@@ -150,7 +151,7 @@ def test_the_real_digits_have_their_published_numbers_and_splits_of_our_own():
 
 @pytest.mark.parametrize("name", plugins.names("datasets", "classification"))
 def test_every_classification_plugin_has_the_three_functions(name: str):
-    module = sets.load(name)
+    module = image_sets.load(name)
     assert all(callable(getattr(module, function)) for function in ("labels", "splits", "items"))
 
 
@@ -173,7 +174,7 @@ def test_the_generated_set_is_the_same_for_the_same_seed(world: Path, tmp_path: 
 
 
 def test_a_shift_shows_the_same_things_under_the_same_names(world: Path):
-    plugin = sets.load("webdataset_tars")
+    plugin = image_sets.load("webdataset_tars")
     test = list(plugin.items(world, "test"))
     assert all(len(item.captions) == build.CAPTIONS for item in test)
     classes = plugin.labels(world).classes
@@ -187,17 +188,17 @@ def test_a_shift_shows_the_same_things_under_the_same_names(world: Path):
 
 
 @pytest.fixture(scope="module")
-def pixel_features(world: Path) -> features.Features:
+def pixel_features(world: Path) -> frozen.Features:
     folder = world.parent / "features"
-    features.embed(folder, sets.load("webdataset_tars"), world, encoders.PixelEncoder(), threads=1)
-    return features.read(folder)
+    frozen.embed(folder, image_sets.load("webdataset_tars"), world, encoders.PixelEncoder(), threads=1)
+    return frozen.read(folder)
 
 
-def test_features_keep_every_picture_in_the_order_of_the_set(world: Path, pixel_features: features.Features):
-    plugin, found = sets.load("webdataset_tars"), pixel_features
+def test_features_keep_every_picture_in_the_order_of_the_set(world: Path, pixel_features: frozen.Features):
+    plugin, found = image_sets.load("webdataset_tars"), pixel_features
     expected = [
         item.name
-        for split in ("train", "valid", *sets.tested(plugin.splits(world)))
+        for split in ("train", "valid", *image_sets.tested(plugin.splits(world)))
         for item in plugin.items(world, split)
     ]
     assert found.items["name"].tolist() == expected
@@ -207,7 +208,14 @@ def test_features_keep_every_picture_in_the_order_of_the_set(world: Path, pixel_
     assert found.about["pictures"]["test"] == 64
 
 
-def test_planted_copies_are_found_and_little_else(pixel_features: features.Features):
+def test_a_set_whose_folder_is_missing_is_named(tmp_path: Path):
+    plugin = image_sets.load("webdataset_tars")
+    with pytest.raises(FileNotFoundError, match=r"No folder .*food \(seen from .*\)\. Fetch the set, or leave"):
+        frozen.embed(tmp_path / "out", plugin, tmp_path / "food", encoders.PixelEncoder(), threads=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_planted_copies_are_found_and_little_else(pixel_features: frozen.Features):
     hashes, rows = pixel_features.items["phash"], pixel_features.rows
     copies = [row for row in rows("train") if pixel_features.items["name"][row].startswith("copy")]
     near = overlap.by_hash(hashes[rows("train")], hashes[rows("test")], bits=6)
@@ -250,18 +258,20 @@ def test_what_cannot_be_used_goes_to_the_quarantine(tmp_path: Path):
         {"a.png": b"no picture", "a.cls": b"0", "b.png": png(1), "b.cls": b"7", "c.png": png(2)},
     )
     tar(source / "test" / "3.tar", {"s3.png": png(3), "s3.cls": b"1"})
-    about = features.embed(tmp_path / "out", sets.load("webdataset_tars"), source, encoders.PixelEncoder(), threads=2)
+    about = frozen.embed(
+        tmp_path / "out", image_sets.load("webdataset_tars"), source, encoders.PixelEncoder(), threads=2
+    )
     assert about["rejected"] == {"image_broken": 1, "unknown_class": 1, "no_label": 1}
     lines = [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").read_bytes().split(b"\n") if line]
     assert [line["record"] for line in lines] == ["a", "b", "c"]
     assert lines[1]["detail"] == "label 7, and classes are numbered 0 to 1"
-    assert len(features.read(tmp_path / "out").rows("test")) == 10
+    assert len(frozen.read(tmp_path / "out").rows("test")) == 10
 
 
 SETTINGS = scoring.Settings([1, 2], 3, 32.0, 0.1, 10.0, 1, 200, 0.2, 4, [1, 5], 100, 0)
 
 
-def with_prompts(found: features.Features) -> features.Features:
+def with_prompts(found: frozen.Features) -> frozen.Features:
     """Pixels with words: the prompts of a class are the mean picture of its training pictures, slightly moved."""
     train = found.rows("train")
     means = np.stack([found.images[train[found.items["label"][train] == label]].mean(axis=0) for label in range(64)])
@@ -269,7 +279,7 @@ def with_prompts(found: features.Features) -> features.Features:
     return found._replace(prompts=prompts, about=found.about | {"templates": ["a {}"]})
 
 
-def test_every_classifier_is_judged_on_every_shift(pixel_features: features.Features):
+def test_every_classifier_is_judged_on_every_shift(pixel_features: frozen.Features):
     base = with_prompts(pixel_features)
     found, about = scoring.classifiers(base, SETTINGS)
     assert [one.name for one in found if one.kind != "few-shot"] == ["bare name", "one template", "probe"]
@@ -289,13 +299,13 @@ def test_every_classifier_is_judged_on_every_shift(pixel_features: features.Feat
     json.dumps(judged, allow_nan=False)
 
 
-def test_a_shifted_set_with_fewer_classes_is_compared_on_those(pixel_features: features.Features):
+def test_a_shifted_set_with_fewer_classes_is_compared_on_those(pixel_features: frozen.Features):
     base = with_prompts(pixel_features)
     own = [40, 3, 17]
     rows = np.flatnonzero(np.isin(base.items["label"], own) & (base.items["split"] == "test"))
     items = {name: np.asarray(column, object)[rows] for name, column in base.items.items()}
     items["label"] = np.array([own.index(label) for label in items["label"]])
-    other = features.Features(
+    other = frozen.Features(
         items,
         base.images[rows],
         None,

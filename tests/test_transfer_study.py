@@ -6,14 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from retcap import studies
 from retcap.config import ConfigError, resolve
+from retcap.features import frozen, image_sets
+from retcap.features.encoders import PixelEncoder
 from retcap.plan import Plan
-from retcap.report import page
+from retcap.records import Difference
+from retcap.report import page, transfer_sentences
 from retcap.report.studies import transfer as on_page
-from retcap.transfer import features, scoring, sets, study, summary
-from retcap.transfer.encoders import PixelEncoder
+from retcap.transfer import scoring, study, summary
 from retcap.worlds.transfer import build, shifts
 from transfer_words import WordEncoder
 
@@ -32,8 +35,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     places: dict = {"things": {}}
     for name, kind in ENCODERS.items():
         own = {"templates": None, "metric": "mean per class", "train_per_class": 4}
-        plugin = sets.load("webdataset_tars")
-        features.embed(folder / name, plugin, folder / "world", kind(), threads=1, own=own)
+        plugin = image_sets.load("webdataset_tars")
+        frozen.embed(folder / name, plugin, folder / "world", kind(), threads=1, own=own)
         records["things"][name], places["things"][name] = study.score(folder / name, {}, SETTINGS)
     return SimpleNamespace(folder=folder, records=records, places=places)
 
@@ -104,18 +107,15 @@ def test_the_long_table_has_every_score_once(results: SimpleNamespace):
 
 @pytest.fixture(scope="module")
 def html(results: SimpleNamespace) -> str:
-    folder, failed = results.folder, {"failed.json": SimpleNamespace(why="killed for memory")}
-    paths = []
+    folder, failed = results.folder, {"failed": SimpleNamespace(why="killed for memory")}
     for name in ENCODERS:
-        paths.append(str(folder / f"{name}.json"))
-        Path(paths[-1]).write_text(json.dumps(results.records["things"][name], allow_nan=False))
+        study.write(folder / "scores" / name, "things", results.records["things"][name], results.places["things"][name])
     robust = {"robustness": summary.summarise(results.records, results.places, draws=200, seed=0)}
     (folder / "summary.json").write_text(json.dumps(robust))
     (folder / "differences.json").write_text("[]")
-    found = SimpleNamespace(
-        records=[*paths, "failed.json"], summary=folder / "summary.json", differences=folder / "differences.json"
-    )
-    params = SimpleNamespace(sets=["things"], encoders=[*ENCODERS, "<b>big"], metrics={"things": "mean per class"})
+    found = SimpleNamespace(summary=folder / "summary.json", differences=folder / "differences.json")
+    scores = [("things", name, str(folder / "scores")) for name in ENCODERS] + [("things", "<b>big", "failed")]
+    params = SimpleNamespace(scores=scores, metrics={"things": "mean per class"})
     section = on_page.section(on_page.inputs(found, params, failed), "demo")
     said = " ".join(on_page.opening(section))
     assert "On things: zero-shot by words is worth" in said
@@ -136,6 +136,28 @@ def test_the_page_says_every_number_with_its_n(html: str, results: SimpleNamespa
     assert "nan" not in html.lower().replace("nano", "")
 
 
+def compared(dataset: str, first: str, low: float, high: float) -> Difference:
+    """A difference of two probes in its interval."""
+    about = {"dataset": dataset, "first": first, "second": "pixels: probe", "metric": "top-1", "n": 90, "clusters": 90}
+    return Difference(**about, difference=(low + high) / 2, ci_low=low, ci_high=high, p=0.5, p_holm=None)
+
+
+def test_features_that_lose_to_pixels_are_said_to():
+    found = [
+        compared("digits", "tiny: probe", -0.13, -0.08),
+        compared("digits", "big: probe", 0.02, 0.04),
+        compared("digits", "other: probe", -0.01, 0.03),
+        compared("digits", "tiny: ensemble of 4", 0.1, 0.2),
+        compared("things", "tiny: probe", 0.1, 0.2),
+    ]
+    assert transfer_sentences.beside_pixels(found, "digits") == [
+        "A probe on features of tiny is 10.5 points worse than one on raw pixels (−13.0 to −8.0): "
+        "the features have lost what tells.",
+        "A probe on features of big is 3.0 points better than one on raw pixels (2.0–4.0).",
+        "A probe on features of other is neither clearly better nor worse than one on raw pixels (−1.0 to 3.0).",
+    ]
+
+
 def planned(**config: object) -> studies.Plans:
     return studies.plans(Plan(resolve({"studies": ["transfer"], **config}), ROOT / "workflow"))
 
@@ -144,18 +166,54 @@ def test_the_plan_of_the_demo():
     own = planned()["transfer"]
     assert own.encoders == ["tiny", "pixels"]
     assert own.bases == ["things", "digits"]
-    assert own.files("things").startswith("results/data/transfer_world/")
-    assert own.files("digits") == []
-    assert own.model("tiny") == "results/demo/models/tiny_clip"
-    assert own.model("pixels") == []
+    assert own.bundles == {"tiny": [("tiny", "things"), ("pixels", "things"), ("tiny", "digits"), ("pixels", "digits")]}
+    (folder,) = own.files("tiny")  # the digits need none
+    assert folder.startswith("results/data/transfer_world/")
+    assert own.backbone("tiny") == "tiny"
+    assert own.features("pixels", "digits") == "results/demo/transfer/features/tiny/pixels/digits"
+    assert own.embedded("tiny") == ["results/demo/transfer/features/tiny"]
+    assert [one["shifts"] for one in own.scorings("tiny")] == [{}] * 4
+    assert own.scores()[1] == ("things", "pixels", "results/demo/transfer/scores/tiny")
     assert scoring.Settings(**own.settings()).shots == [1, 2, 4, 8, 16]
 
 
+def test_another_backbone_brings_a_job_of_its_own_and_changes_none():
+    before = planned()["transfer"]
+    after = planned(
+        backbones={"tiny": {}, "other": {"plugin": "clip_hf", "checkpoint": "a/b", "revision": "0" * 40, "side_px": 64}}
+    )["transfer"]
+    assert list(after.bundles) == ["tiny", "other"]
+    assert after.bundles["other"] == [("other", "things"), ("other", "digits")]  # raw pixels are with the first
+    for of in ("readings", "scorings", "embedding_code", "embedded", "files"):
+        assert getattr(after, of)("tiny") == getattr(before, of)("tiny")
+
+
+def test_the_full_experiment_has_a_plan_without_its_data():
+    given = yaml.safe_load((ROOT / "config/clip-transfer.yaml").read_text())
+    given["backbones"]["tiny"] = {}  # as config.yaml, below it, has
+    own = studies.plans(Plan(resolve(given), ROOT / "workflow"))["transfer"]
+    assert len(own.bundles) == 6 * 18 == len(own.backbones) * len(own.sets)  # digits too
+    assert all(own.files(bundle) == [] for bundle in own.bundles)
+    assert len(own.scored) == 6 * 14
+    assert own.shifts("imagenet") == ["imagenetv2", "imagenet_sketch", "imagenet_r", "imagenet_a"]
+
+
 def test_a_shift_in_another_set_is_scored_with_its_base():
-    own = planned(transfer={"sets": {"sketches": DIGITS | {"shift_of": "digits"}, "digits": DIGITS}})["transfer"]
+    sets = {"things": None, "sketches": DIGITS | {"shift_of": "digits"}, "digits": DIGITS}
+    own = planned(transfer={"sets": sets, "jobs": "set"})["transfer"]
     assert own.bases == ["digits"]
     assert own.shifts("digits") == ["sketches"]
     assert own.sets == ["digits", "sketches"]  # those of the defaults come first
+    assert own.bundles["tiny/sketches"] == [("tiny", "sketches"), ("pixels", "sketches")]
+    assert own.scored == ["results/demo/transfer/scores/tiny/digits"]
+    folder = "results/demo/transfer/features/tiny/"
+    assert own.embedded("tiny/digits") == [f"{folder}digits", f"{folder}sketches"]
+    assert own.scorings("tiny/digits")[1] == {
+        "encoder": "pixels",
+        "set": "digits",
+        "features": f"{folder}digits/pixels/digits",
+        "shifts": {"sketches": f"{folder}sketches/pixels/sketches"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retcap.transfer.encoders import PixelEncoder
+from retcap.features.encoders import PixelEncoder
 from retcap.worlds.m2kr.drawing import View
 from retcap.worlds.m2kr.looks import COLOURS, SHAPES, Look
 from retcap.worlds.transfer.shifts import Shot, clean

@@ -1,4 +1,5 @@
-# Study 3, CLIP transfer: world → features → scores → summary. Features are made once per backbone and set.
+# Study 3, CLIP transfer: world → features → scores → summary. One job embeds, and one scores,
+# every set by one backbone; with `jobs: set`, each set by itself.
 
 
 transfer = plans["transfer"]
@@ -26,49 +27,45 @@ rule build_transfer_world:
 
 rule embed_transfer:
     input:
-        files=lambda wildcards: transfer.files(wildcards.set),
-        model=lambda wildcards: transfer.model(wildcards.encoder),
-        weights=lambda wildcards: transfer.weights(wildcards.encoder),
+        files=lambda wildcards: transfer.files(wildcards.bundle),
+        model=lambda wildcards: plan.backbone_folder(transfer.backbone(wildcards.bundle)),
+        weights=lambda wildcards: plan.backbone_weights(transfer.backbone(wildcards.bundle)),
     output:
-        features=directory("<results>/transfer/features/{encoder}/{set}"),
+        features=directory("<results>/transfer/features/{bundle}"),
     log:
-        "<logs>/embed_transfer/{encoder}/{set}.log",
+        "<logs>/embed_transfer/{bundle}.log",
     benchmark:
-        "<benchmarks>/embed_transfer/{encoder}/{set}.tsv"
+        "<benchmarks>/embed_transfer/{bundle}.tsv"
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: plan.sized(16, 1)
+    threads: plan.sized(16, 2)
     resources:
         attempt=attempt,
-        gpu=lambda wildcards: transfer.gpus(wildcards.encoder),
+        gpu=plan.gpus(1),
         mem_mb=memory(plan.sized(32000, 2000)),
         runtime=plan.sized(480, 15),
     params:
         again=again("embed_transfer"),
-        encoder=lambda wildcards: wildcards.encoder,
-        backbone=lambda wildcards: transfer.backbone(wildcards.encoder),
-        embedding=lambda wildcards: transfer.embedding(wildcards.encoder),
-        reading=lambda wildcards: transfer.reading(wildcards.set),
-        code=lambda wildcards: transfer.embedding_code(wildcards.encoder, wildcards.set),
+        backbone=lambda wildcards: plan.backbone(transfer.backbone(wildcards.bundle)),
+        embedding=transfer.embedding(),
+        readings=lambda wildcards: transfer.readings(wildcards.bundle),
+        code=lambda wildcards: transfer.embedding_code(wildcards.bundle),
     message:
-        "features of {wildcards.set} by {wildcards.encoder} "
-        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
+        "features by {wildcards.bundle} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
     script:
         "../scripts/embed_transfer.py"
 
 
 rule score_transfer:
     input:
-        features="<results>/transfer/features/{encoder}/{set}",
-        shifts=lambda wildcards: [transfer.features(wildcards.encoder, name) for name in transfer.shifts(wildcards.set)],
+        features=lambda wildcards: transfer.embedded(wildcards.bundle),
     output:
-        record="<results>/transfer/scores/{encoder}/{set}.json",
-        places="<results>/transfer/scores/{encoder}/{set}.parquet",
+        scores=directory("<results>/transfer/scores/{bundle}"),
     log:
-        "<logs>/score_transfer/{encoder}/{set}.log",
+        "<logs>/score_transfer/{bundle}.log",
     benchmark:
-        "<benchmarks>/score_transfer/{encoder}/{set}.tsv"
+        "<benchmarks>/score_transfer/{bundle}.tsv"
     retries: ALONE
     conda:
         "../../envs/models.yaml"
@@ -79,19 +76,18 @@ rule score_transfer:
         runtime=plan.sized(1440, 15),
     params:
         again=again("score_transfer"),
-        shifts=lambda wildcards: transfer.shifts(wildcards.set),
+        scorings=lambda wildcards: transfer.scorings(wildcards.bundle),
         settings=transfer.settings(),
         code=plan.code("score_transfer"),
     message:
-        "scoring {wildcards.encoder} on {wildcards.set}"
+        "scoring features by {wildcards.bundle}"
     script:
         "../scripts/score_transfer.py"
 
 
 rule summarise_transfer:
     input:
-        records=transfer.scored("json"),
-        places=transfer.scored("parquet"),
+        scores=transfer.scored,
     output:
         summary="<results>/transfer/summary.json",
         differences="<results>/transfer/differences.json",
@@ -105,8 +101,7 @@ rule summarise_transfer:
         mem_mb=memory(plan.sized(8000, 2000)),
         runtime=30,
     params:
-        sets=transfer.bases,
-        encoders=transfer.encoders,
+        scores=transfer.scores(),
         draws=lookup("transfer/bootstrap_draws", within=config),
         seed=lookup("seed", within=config),
         code=plan.code("summarise_transfer"),

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retcap.features import frozen
 from retcap.jobs import job
 from retcap.prefix import running
-from retcap.transfer import features
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,4 +14,4 @@ with job.start(snakemake) as run:
     found = snakemake.input
     runs = running.known(found.runs, snakemake.wildcards.runs, "run")
     how = {"batch_size": snakemake.params.batch_size, "device": run.device}
-    running.caption_runs(run.out.captions, runs, found.models, features.read(Path(found.features)), **how)
+    running.caption_runs(run.out.captions, runs, found.models, frozen.read(Path(found.features)), **how)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retcap.features import encoders, frozen, image_sets
 from retcap.jobs import job
-from retcap.transfer import encoders, features, sets
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     params, found = snakemake.params, snakemake.input
     encoder = encoders.load("backbone", found.get("model"), params.backbone, run.device, **params.embedding)
-    plugin, pictures = sets.load(params.dataset), encoders.PicturesOnly(encoder)
-    features.embed(run.out.features, plugin, Path(found.folder), pictures, threads=run.threads)
+    plugin, pictures = image_sets.load(params.dataset), encoders.PicturesOnly(encoder)
+    frozen.embed(run.out.features, plugin, Path(found.folder), pictures, threads=run.threads)

@@ -1,7 +1,5 @@
-"""Score every classifier on the features of one set by one encoder."""
+"""Score every classifier on features of sets by encoders."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap.jobs import job
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
-    shifts = dict(zip(snakemake.params.shifts, map(Path, snakemake.input.shifts), strict=True))
-    record, places = study.score(Path(snakemake.input.features), shifts, Settings(**snakemake.params.settings))
-    run.out.record.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    places.to_parquet(run.out.places)
+    settings = Settings(**snakemake.params.settings)
+    for one in snakemake.params.scorings:
+        record, places = study.score(one["features"], one["shifts"], settings)
+        study.write(run.out.scores / one["encoder"], one["set"], record, places)

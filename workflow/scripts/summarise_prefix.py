@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retcap.analysis import compare
+from retcap.features import frozen
 from retcap.jobs import job
 from retcap.prefix import scoring, summary
-from retcap.transfer import features
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 with job.start(snakemake, accept_failed=True) as run:
     found, params = snakemake.input, snakemake.params
     settings, spice = scoring.Settings(**params.scoring), scoring.spice_parser(found.get("spice"), run.failed)
-    scoring.score_baselines(run.out.baselines, features.read(Path(found.features)), settings, spice)
+    scoring.score_baselines(run.out.baselines, frozen.read(Path(found.features)), settings, spice)
     folders = [run.out.baselines, *(Path(path) for path in found.scores if path not in run.failed)]
     models = [Path(path) for path in found.models if path not in run.failed]
     grid = summary.read(found.runs, folders, models)

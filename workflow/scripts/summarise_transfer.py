@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake, accept_failed=True) as run:
-    found, params = snakemake.input, snakemake.params
-    records, places = (
-        summary.load(summary.read(paths, params.sets, params.encoders, run.failed))
-        for paths in (found.records, found.places)
-    )
+    params = snakemake.params
+    records, places = summary.read(params.scores, run.failed)
     how = {"draws": params.draws, "seed": params.seed}
     robust = {"robustness": summary.summarise(records, places, **how)}
     run.out.summary.write_text(json.dumps(robust, indent=1, allow_nan=False) + "\n", encoding="utf-8")

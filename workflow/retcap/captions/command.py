@@ -65,8 +65,8 @@ def _captions(pictures: dict[Path, bytes], options: argparse.Namespace) -> Itera
 def _by_cell(pictures: list[tuple[Path, bytes]], options: argparse.Namespace) -> list[str]:
     import numpy as np
 
+    from retcap.features import encoders
     from retcap.prefix import captioner, decoding
-    from retcap.transfer import encoders
 
     loaded = captioner.load(options.model, device=options.device)
     about = loaded.about

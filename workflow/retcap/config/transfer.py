@@ -69,7 +69,9 @@ class ProbeSettings(Section):
 
     c_low: PositiveNumber = key(0.1, "smallest C tried; the paper's 1e-6 for features before the projection")
     c_high: PositiveNumber = key(1000.0, "largest C tried; the paper's 1e6")
-    per_decade: Positive = key(2, "values of C per power of ten in the end; the paper has 8", most=(64.0, "fits cost"))
+    per_decade: Positive = key(
+        2, "values of C per power of ten in the end; the paper has 8", most=(64.0, "every value is a fit")
+    )
     max_iterations: Positive = key(1000, "of L-BFGS", "iterations", PAPER, most=STEPS)
     valid_share: Fraction = key(
         0.2, "share of the training pictures to choose C on, for sets without a validation split"
@@ -99,6 +101,9 @@ class Transfer(Section):
             "digits": TransferSet(plugin="sklearn_digits"),
         },
         "sets, by a name of your own; null leaves one out",
+    )
+    jobs: Literal["encoder", "set"] = key(
+        "encoder", "what one job embeds or scores: `encoder`, all sets by one encoder; `set`, one, for large sets"
     )
     resize: Literal["cover", "squash"] = key(
         "squash", "`cover`: shortest side, centre crop, as CLIP; `squash`: exact size"

@@ -18,7 +18,7 @@ from retcap.captions.whitespace import collapse
 from retcap.records import DatasetCard, Rejected
 
 if TYPE_CHECKING:
-    from retcap.transfer.sets import Item, Labels
+    from retcap.features.image_sets import Item, Labels
 
 CARD = DatasetCard(
     name="coco",
@@ -47,7 +47,7 @@ class Picture(NamedTuple):
 
 def labels(source: Path) -> "Labels":
     """No classes: pictures and captions alone."""
-    from retcap.transfer.sets import Labels
+    from retcap.features.image_sets import Labels
 
     files(source)
     return Labels((), ())
@@ -60,7 +60,7 @@ def splits(source: Path) -> list[str]:
 
 def items(source: Path, split: str) -> "Iterator[Item | Rejected]":
     """Pictures of a split with their captions, in the order of the file; what cannot be used, with its reason."""
-    from retcap.transfer.sets import Item
+    from retcap.features.image_sets import Item
 
     where, seen = str(files(source)[0]), set()
     for one in _pictures(source):

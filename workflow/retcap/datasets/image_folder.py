@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from retcap.records import DatasetCard
 
 if TYPE_CHECKING:
-    from retcap.transfer.sets import Item, Labels
+    from retcap.features.image_sets import Item, Labels
 
 CARD = DatasetCard(
     name="image_folder",
@@ -39,7 +39,7 @@ FOLDERS = {"valid": ("valid", "val"), "train": ("train",), "test": ("test",)}
 
 def labels(source: Path) -> "Labels":
     """Names from classnames.txt, else the folders' own names with blanks for `_`."""
-    from retcap.transfer.sets import Labels, checked
+    from retcap.features.image_sets import Labels, checked
 
     found = _classes(source)
     own = source / "classnames.txt"
@@ -63,7 +63,7 @@ def splits(source: Path) -> list[str]:
 
 def items(source: Path, split: str) -> "Iterator[Item]":
     """Pictures in the order of their paths. Files of other kinds are passed over."""
-    from retcap.transfer.sets import PICTURES, Item
+    from retcap.features.image_sets import PICTURES, Item
 
     folder, numbers = _folder(source, split), {name: number for number, name in enumerate(_classes(source))}
     for own in _subfolders(folder):

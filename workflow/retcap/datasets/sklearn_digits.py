@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from retcap.records import DatasetCard
 
 if TYPE_CHECKING:
-    from retcap.transfer.sets import Item, Labels
+    from retcap.features.image_sets import Item, Labels
 
 CARD = DatasetCard(
     name="sklearn_digits",
@@ -37,7 +37,7 @@ LARGER = 8  # each pixel becomes a square of so many: a decoder has no reason to
 
 def labels(source: Path | None) -> "Labels":
     """Ten digits."""
-    from retcap.transfer.sets import Labels
+    from retcap.features.image_sets import Labels
 
     return Labels(NAMES, TEMPLATES)
 
@@ -52,8 +52,8 @@ def items(source: Path | None, split: str) -> "Iterator[Item]":
     import numpy as np
     from sklearn.datasets import load_digits
 
+    from retcap.features.image_sets import Item
     from retcap.pictures import pixels
-    from retcap.transfer.sets import Item
 
     found: Any = load_digits()
     seen: Counter[int] = Counter()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from retcap.records import DatasetCard
 
 if TYPE_CHECKING:
-    from retcap.transfer.sets import Item, Labels
+    from retcap.features.image_sets import Item, Labels
 
 CARD = DatasetCard(
     name="webdataset_tars",
@@ -31,7 +31,7 @@ CLASSES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 
 def labels(source: Path) -> "Labels":
     """Names and templates from their files; a set of image-text pairs alone has neither."""
-    from retcap.transfer.sets import Labels, checked
+    from retcap.features.image_sets import Labels, checked
 
     classes = _lines(source / CLASSES)
     if not classes:
@@ -77,7 +77,7 @@ def _read(file: Path) -> "Iterator[Item]":
 
 
 def _sample(file: Path, key: str, parts: dict[str, bytes]) -> "Item":
-    from retcap.transfer.sets import PICTURES, Item
+    from retcap.features.image_sets import PICTURES, Item
 
     pictures = [kind for kind in parts if kind in PICTURES]
     if len(pictures) != 1:

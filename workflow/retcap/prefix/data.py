@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from retcap.contrastive.sampler import Key
-from retcap.transfer.features import Features
+from retcap.features.frozen import Features
 
 
 class Batch(TypedDict):

@@ -64,9 +64,10 @@ def cells(own: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Cell]:
 def runs(own: Mapping[str, Any], trained: Sequence[Cell]) -> list[Run]:
     """Every cell with every way of decoding."""
     found = []
-    for cell, kind in product(trained, own["decodings"]):
-        settings = _decoding(own["decoding"], kind, cell.seed)
-        found.append(Run(named(cell.id, kind, settings), cell, kind, settings))
+    for cell in trained:
+        for kind in own["decodings"]:
+            settings = _decoding(own["decoding"], kind, cell.seed)
+            found.append(Run(named(cell.id, kind, settings), cell, kind, settings))
     return _distinct(found)
 
 
@@ -103,7 +104,7 @@ def jobs(groups: Sequence[Sequence[str]], there: Iterable[str], size: int) -> li
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """`runs.csv`: one row per run, with what it is called and what tells it from the others."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer: Any = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -26,11 +26,14 @@ class PrefixPlan(StudyPlan):
     }
 
     @property
+    def backbone_name(self) -> str | None:
+        """Which backbone sees the pictures; None where there is none at all, and the study cannot run."""
+        return self.own["backbone"] or next(iter(self.plan.config["backbones"]), None)
+
+    @property
     def backbone(self) -> dict[str, Any]:
-        """Settings of the backbone that sees the pictures."""
-        backbones = self.plan.config["backbones"]
-        name = self.own["backbone"] or next(iter(backbones), None)
-        return backbones.get(name) or {"plugin": "clip_open_clip", "checkpoint": "tiny", "revision": None}
+        """Its settings."""
+        return self.plan.config["backbones"].get(self.backbone_name) or {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -75,12 +78,12 @@ class PrefixPlan(StudyPlan):
         return ", ".join(found[:SHOWN]) + more
 
     def model(self) -> str | list[str]:
-        """Folder of the tiny CLIP, which a rule makes; nothing for other backbones."""
-        return f"{self.plan.results}/models/tiny_clip" if self.backbone["checkpoint"] == "tiny" else []
+        """Folder of the backbone, a rule's or the user's own; nothing for a hub id."""
+        return self.plan.backbone_folder(self.backbone_name) if self.backbone else []
 
     def weights(self) -> list[str]:
         """Files of the backbone's own checkpoint folder."""
-        return checkpoint_files(self.backbone["checkpoint"])
+        return self.plan.backbone_weights(self.backbone_name) if self.backbone else []
 
     def language_model(self) -> str | list[str]:
         """What the language model is read from: the world that holds it, or files of a folder; nothing for the hub."""
@@ -93,8 +96,8 @@ class PrefixPlan(StudyPlan):
 
     def embedding_code(self) -> str:
         """Digest of the embedding, with the plugins of the backbone and of the set."""
-        plugins = {"datasets": [self.own["dataset"]], "backbones": [self.backbone["plugin"]]}
-        return self.plan.code("embed_prefix", **plugins)
+        backbones = [self.backbone["plugin"]] if self.backbone else []
+        return self.plan.code("embed_prefix", datasets=[self.own["dataset"]], backbones=backbones)
 
     def scoring(self) -> dict[str, Any]:
         """How captions are scored, by the names of `scoring.Settings`."""

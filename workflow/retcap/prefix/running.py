@@ -11,13 +11,13 @@ from typing import Any
 
 from retcap.captions import files
 from retcap.captions.prepare import item_id
+from retcap.features.frozen import Features
 from retcap.jobs import scratch as scratches
 from retcap.prefix import captioner, decoding, grid, training
 from retcap.prefix.data import CaptionRows
 from retcap.prefix.scoring import QUERY, TEST
 from retcap.prefix.training import TrainingSettings
 from retcap.terminal.progress import meter
-from retcap.transfer.features import Features
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from retcap.captions.judge import parser
 from retcap.captions.places import Places, of_human
 from retcap.captions.prepare import item_id
 from retcap.captions.reference_texts import ReferenceTexts
-from retcap.transfer.features import Features
+from retcap.features.frozen import Features
 
 TEST, TRAIN = "test", "train"
 QUERY = ""  # nobody asks for anything in particular

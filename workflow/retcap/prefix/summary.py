@@ -31,7 +31,7 @@ class Scored(NamedTuple):
 
     about: Mapping[str, Any]  # row of runs.json
     entry: Mapping[str, Any]
-    items: pd.DataFrame  # in the order of the item ids
+    items: Any  # a frame in the order of the item ids
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def summarise(
         "questions": [
             question(first, second, visible, draws=draws, seed=seed) for first, second in _asked(groups, compared)
         ],
-        "pictures": int(grid.baselines[BLIND].items["image"].nunique()),
+        "pictures": grid.baselines[BLIND].items["image"].nunique(),
         "bootstrap_draws": draws,
         "captions": next((dict(one["captions"]) for one in grid.cells.values()), {}),
     }
@@ -221,7 +221,7 @@ def _pair(
     dataset: str, first: str, second: str, key: str, rows: Rows, about: Mapping[str, Any], *, family: bool
 ) -> Pair:
     names = {"dataset": dataset, "first": first, "second": second, "metric": key}
-    return Pair(names | about, len(rows.codes), rows, family=family)
+    return Pair({**names, **about}, len(rows.codes), rows, family=family)
 
 
 def _against(group: Sequence[Scored], other: Scored, key: str, mark: str) -> Rows | None:

@@ -84,7 +84,8 @@ class PrefixTrainer(Trainer):
         callbacks: list[TrainerCallback],
     ) -> None:
         self.captioner, self.rows, self.batches, self.valid = captioner, rows, batches, valid
-        super().__init__(captioner, args, data_collator=rows.collate, train_dataset=rows, callbacks=callbacks)
+        collate: Any = rows.collate
+        super().__init__(captioner, args, data_collator=collate, train_dataset=rows, callbacks=callbacks)
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = False
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retcap.records import Difference
 from retcap.report import differences, transfer_plots, wording
 from retcap.report.inputs import read_json
 from retcap.report.transfer_plots import Place, Shots
+from retcap.report.transfer_sentences import beside_pixels, no_better_than_chance, worth
 from retcap.transfer.robustness import Line
 
 PROBE, TEST = "probe", "test"
@@ -39,19 +41,20 @@ def section(inputs: TransferInputs) -> dict[str, Any]:
     records = {name: {e: read_json(path) for e, path in own.items()} for name, own in inputs.records.items()}
     records = {name: own for name, own in records.items() if own}
     robust = read_json(inputs.summary)["robustness"]
+    compared = differences.read(inputs.differences)
     encoders = list(dict.fromkeys(encoder for own in records.values() for encoder in own))
     return {
         "failed": [{"name": encoder, "on": name, "reason": why} for encoder, name, why in inputs.failed],
         "warnings": sorted({text for own in records.values() for one in own.values() for text in one["warnings"]}),
         "sets": [_set(name, own, inputs.metrics[name]) for name, own in records.items()],
-        "shots": [found for name, own in records.items() if (found := _shots(name, own))],
+        "shots": [found for name, own in records.items() if (found := _shots(name, own, compared))],
         "shots_legend": transfer_plots.few_shot_legend(encoders, _with_words(records)),
         "robustness": [_robustness(name, own) for name, own in robust.items() if own],
         "robustness_legend": transfer_plots.robustness_legend(encoders),
         "retrieval": [row for name, own in records.items() for row in _retrieval(name, own)],
         "overlap": [row for name, own in records.items() for row in _overlap(name, own)],
         "costs": [_cost(encoder, records) for encoder in encoders],
-        "differences": _differences(inputs.differences),
+        "differences": _differences(compared),
     }
 
 
@@ -67,20 +70,6 @@ def score(found: Mapping[str, Any] | None) -> Cell:
 def zero_shots(scores: Mapping[str, Any]) -> list[str]:
     """Zero-shot classifiers, from the bare name to the ensemble."""
     return [name for name in scores if name != PROBE]
-
-
-def worth(name: str, found: Mapping[str, Any], shots: Sequence[int]) -> str:
-    """The worth of zero-shot in words.
-
-    >>> worth("tiny", {"value": 8.2, "low": 5.0, "high": "beyond"}, [1, 2, 4, 8, 16])
-    'Zero-shot by tiny is worth 8.2 labelled pictures per class (95 % interval 5.0 to more than 16).'
-    """
-    words = {"below": f"fewer than {shots[0]}", "beyond": f"more than {shots[-1]}"}
-    value, low, high = (
-        words[found[key]] if isinstance(found[key], str) else wording.number(found[key], 1)
-        for key in ("value", "low", "high")
-    )
-    return f"Zero-shot by {name} is worth {value} labelled pictures per class (95 % interval {low} to {high})."
 
 
 def _set(name: str, records: Mapping[str, Any], metric: str) -> dict[str, Any]:
@@ -116,7 +105,7 @@ def _edge(found: Mapping[str, Any]) -> str:
     return edge + ("" if found["converged"] else ", not converged")
 
 
-def _shots(name: str, records: Mapping[str, Any]) -> dict[str, Any] | None:
+def _shots(name: str, records: Mapping[str, Any], compared: Sequence[Difference]) -> dict[str, Any] | None:
     curves, said, shots = [], [], []
     for encoder, record in records.items():
         few = record.get("few_shot")
@@ -131,10 +120,13 @@ def _shots(name: str, records: Mapping[str, Any]) -> dict[str, Any] | None:
         shots = [point[0] for point in points]
         if best:
             said.append(worth(encoder, few["crossings"][best], shots))
+            low = no_better_than_chance(encoder, scores[best]["top-1"], len(record["classes"]))
+            said += [low] if low else []
     if not curves:
         return None
     ends = "; ".join(f"{one.encoder} from {one.points[0][1]:.1f} to {one.points[-1][1]:.1f}" for one in curves)
     first = next(record["few_shot"] for record in records.values() if record.get("few_shot"))
+    said += beside_pixels(compared, name)
     figure = transfer_plots.few_shot(curves, f"Few-shot accuracy on {name}: {ends} percent")
     return {"set": name, "figure": figure, "worth": said, "n": first["n"], "draws": first["draws"]}
 
@@ -204,6 +196,8 @@ def _overlap(name: str, records: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = (record["overlap"] or {}).get("training")
         for classifier, one in (found or {"classifiers": {}})["classifiers"].items():
             gain = one["gain"] or {"value": None, "low": None, "high": None}
+            value = gain["value"]
+            points = None if value is None else 100 * value
             rows.append(
                 {
                     "set": name,
@@ -212,7 +206,7 @@ def _overlap(name: str, records: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "n": one["pictures"],
                     "parts": [wording.percent(one[key]) for key in ("all", "clean", "overlap")],
                     "gain": Cell(
-                        wording.signed(None if gain["value"] is None else 100 * gain["value"], 1),
+                        wording.signed(points, 1),
                         wording.interval(gain["low"], gain["high"], digits=1, scale=100),
                     ),
                 }
@@ -244,8 +238,7 @@ def _best(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return scores.get(PROBE, {}).get("top-1")
 
 
-def _differences(path: Path) -> list[dict[str, Any]]:
-    found = differences.read(path)
+def _differences(found: Sequence[Difference]) -> list[dict[str, Any]]:
     return [
         {
             "set": one.dataset,

@@ -4,11 +4,11 @@ import csv
 from pathlib import Path
 from typing import Any, ClassVar
 
-from retcap.plan import Alone, StudyPlan, checkpoint_files
+from retcap.plan import Alone, StudyPlan
 from retcap.terminal import text_table
 
 SHAPES_RESULTS = False  # what it answers reaches a script as params and files, and counts there
-PIXELS = "pixels"  # the encoder of raw pixels, as in retcap.transfer.encoders
+PIXELS = "pixels"  # the encoder of raw pixels, as in retcap.features.encoders
 COLUMNS = ("bare name", "one template", "ensemble", "probe")  # classifiers at the end of a run
 
 
@@ -18,14 +18,18 @@ class TransferPlan(StudyPlan):
     name = "transfer"
     alone: ClassVar = {
         "embed_transfer": Alone("transfer.batch_size", ("features",)),
-        "score_transfer": Alone(),
+        "score_transfer": Alone(folders=("scores",)),
     }
 
     @property
+    def backbones(self) -> list[str]:
+        """Backbones in order."""
+        return self.own["backbones"] or list(self.plan.config["backbones"])
+
+    @property
     def encoders(self) -> list[str]:
-        """Backbones in order, then raw pixels."""
-        backbones = self.own["backbones"] or list(self.plan.config["backbones"])
-        return [*backbones, *([PIXELS] if self.own["pixels"] else [])]
+        """Backbones, then raw pixels."""
+        return [*self.backbones, *([PIXELS] if self.own["pixels"] else [])]
 
     @property
     def sets(self) -> list[str]:
@@ -41,50 +45,79 @@ class TransferPlan(StudyPlan):
         """Sets that are shifts of a set."""
         return [name for name, one in self.own["sets"].items() if one["shift_of"] == base]
 
+    @property
+    def bundles(self) -> dict[str, list[tuple[str, str]]]:
+        """The (encoder, set) of every job that embeds: every set by one backbone, or one set if they are large.
+
+        Raw pixels cost next to nothing and go with the first backbone.
+        """
+        apart = self.own["jobs"] == "set"
+        found: dict[str, list[tuple[str, str]]] = {}
+        for backbone in self.backbones:
+            also = [PIXELS] if self.own["pixels"] and backbone == self.backbones[0] else []
+            for name in self.sets:
+                bundle = f"{backbone}/{name}" if apart else backbone
+                found.setdefault(bundle, []).extend((encoder, name) for encoder in [backbone, *also])
+        return found
+
     def wildcards(self) -> dict[str, list[str]]:
-        """Of all sets and encoders."""
-        return {"encoder": self.encoders, "set": self.sets}
+        """Of all jobs."""
+        return {"bundle": list(self.bundles)}
 
-    def files(self, name: str) -> str | list[str]:
-        """Folder of a set's files; nothing for one that needs none."""
-        return self.own["sets"][name]["folder"] or []
+    def backbone(self, bundle: str) -> str:
+        """Name of the backbone of a job."""
+        return self.bundles[bundle][0][0]
 
-    def reading(self, name: str) -> dict[str, Any]:
-        """How a set is read."""
-        return {key: value for key, value in self.own["sets"][name].items() if key != "shift_of"}
+    def files(self, bundle: str) -> list[str]:
+        """Folders of the sets of a job that a rule makes or that are there: a missing one is told by the job itself."""
+        folders = (self.own["sets"][name]["folder"] for _, name in self.bundles[bundle])
+        made = tuple(self.plan.shared.values())
+        return list(dict.fromkeys(one for one in folders if one and (one.startswith(made) or Path(one).is_dir())))
 
-    def backbone(self, encoder: str) -> dict[str, Any] | None:
-        """Settings of a backbone; None for raw pixels."""
-        return None if encoder == PIXELS else self.plan.config["backbones"][encoder]
+    def readings(self, bundle: str) -> list[dict[str, Any]]:
+        """What a job embeds: encoder, set, and how the set is read."""
+        return [
+            {"encoder": encoder, "set": name}
+            | {key: value for key, value in self.own["sets"][name].items() if key != "shift_of"}
+            for encoder, name in self.bundles[bundle]
+        ]
 
-    def model(self, encoder: str) -> str | list[str]:
-        """Folder of the tiny CLIP, which a rule makes; nothing for other backbones and for raw pixels."""
-        own = self.backbone(encoder)
-        tiny = own is not None and own["checkpoint"] == "tiny"
-        return f"{self.plan.results}/models/tiny_clip" if tiny else []
+    def embedding_code(self, bundle: str) -> str:
+        """Digest of the embedding, with the plugins of the backbone and of the sets."""
+        datasets = sorted({self.own["sets"][name]["plugin"] for _, name in self.bundles[bundle]})
+        own = self.plan.backbone(self.backbone(bundle))
+        return self.plan.code("embed_transfer", datasets=datasets, backbones=[own["plugin"]])
 
-    def weights(self, encoder: str) -> list[str]:
-        """Files of a backbone's own checkpoint folder."""
-        own = self.backbone(encoder)
-        return [] if own is None else checkpoint_files(own["checkpoint"])
+    def embedding(self) -> dict[str, Any]:
+        """How backbones compute."""
+        return {name: self.own[name] for name in ("resize", "compute", "batch_size")}
 
-    def gpus(self, encoder: str) -> int:
-        """GPUs of a job of one encoder."""
-        return 0 if encoder == PIXELS else self.plan.gpus(1)
+    def features(self, encoder: str, name: str) -> str:
+        """Folder of the features of a set."""
+        return f"{self._bundle_folder(encoder, name)}/{encoder}/{name}"
 
-    def embedding_code(self, encoder: str, name: str) -> str:
-        """Digest of the embedding, with the plugins of the backbone and of the set."""
-        own = self.backbone(encoder)
-        return self.plan.code(
-            "embed_transfer",
-            datasets=[self.own["sets"][name]["plugin"]],
-            backbones=[] if own is None else [own["plugin"]],
-        )
+    def embedded(self, bundle: str) -> list[str]:
+        """Folders that the scores of a job need: its own features, and those of shifts."""
+        pairs = [
+            (encoder, one)
+            for encoder, name in self.bundles[bundle]
+            if name in self.bases
+            for one in (name, *self.shifts(name))
+        ]
+        return list(dict.fromkeys(self._bundle_folder(*pair) for pair in pairs))
 
-    def embedding(self, encoder: str) -> dict[str, Any] | None:
-        """How a backbone computes; None for raw pixels."""
-        names = ("resize", "compute", "batch_size")
-        return None if encoder == PIXELS else {name: self.own[name] for name in names}
+    def scorings(self, bundle: str) -> list[dict[str, Any]]:
+        """What a job scores: encoder, set, folder of its features, and those of its shifts."""
+        return [
+            {
+                "encoder": encoder,
+                "set": name,
+                "features": self.features(encoder, name),
+                "shifts": {shift: self.features(encoder, shift) for shift in self.shifts(name)},
+            }
+            for encoder, name in self.bundles[bundle]
+            if name in self.bases
+        ]
 
     def settings(self) -> dict[str, Any]:
         """What a scoring job is set to, by the names of `retcap.transfer.scoring.Settings`."""
@@ -100,26 +133,27 @@ class TransferPlan(StudyPlan):
             "seed": self.plan.config["seed"],
         }
 
-    def features(self, encoder: str, name: str) -> str:
-        """Folder of the features of a set."""
-        return f"{self.folder}/features/{encoder}/{name}"
+    @property
+    def scored(self) -> list[str]:
+        """Folders of scores, one per job."""
+        return [f"{self.folder}/scores/{bundle}" for bundle in self.bundles if self.scorings(bundle)]
 
-    def scored(self, kind: str) -> list[str]:
-        """Files of this ending of all sets that are scored, by all encoders; sets outside, encoders inside."""
-        return [f"{self.folder}/scores/{encoder}/{name}.{kind}" for name in self.bases for encoder in self.encoders]
+    def scores(self) -> list[tuple[str, str, str]]:
+        """Set, encoder and folder of every score; sets outside, encoders inside."""
+        folders = {pair: f"{self.folder}/scores/{bundle}" for bundle, pairs in self.bundles.items() for pair in pairs}
+        return [(name, encoder, folders[encoder, name]) for name in self.bases for encoder in self.encoders]
 
     def reported(self) -> dict[str, Any]:
-        """Summary, differences, and the record of every encoder on every set."""
+        """Summary, differences, and the scores of every job."""
         return {
             "summary": f"{self.folder}/summary.json",
             "differences": f"{self.folder}/differences.json",
-            "records": self.scored("json"),
+            "scores": self.scored,
         }
 
     def checked(self) -> dict[str, list[str]]:
         """Whatever may have failed alone."""
-        features = [self.features(encoder, name) for name in self.sets for encoder in self.encoders]
-        return {"features": features, "records": self.scored("json")}
+        return {"features": [f"{self.folder}/features/{bundle}" for bundle in self.bundles], "scores": self.scored}
 
     def closing_table(self) -> Path | None:
         """The long table."""
@@ -141,6 +175,10 @@ class TransferPlan(StudyPlan):
     def set_aside(self) -> dict[str, list[Path]]:
         """Pictures that cannot be used: the same for every encoder, so of the first alone."""
         return {name: [Path(self.features(self.encoders[0], name), "quarantine.jsonl")] for name in self.sets}
+
+    def _bundle_folder(self, encoder: str, name: str) -> str:
+        bundle = next(bundle for bundle, pairs in self.bundles.items() if (encoder, name) in pairs)
+        return f"{self.folder}/features/{bundle}"
 
 
 def _column(classifier: str) -> str:

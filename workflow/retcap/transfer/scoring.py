@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from retcap.analysis import bootstrap
-from retcap.transfer import few_shot, hits, image_text, overlap, probe, sets, zero_shot
-from retcap.transfer.features import Features
+from retcap.features import image_sets
+from retcap.features.frozen import Features
+from retcap.transfer import few_shot, hits, image_text, overlap, probe, zero_shot
 
 Scorer = Callable[[np.ndarray], np.ndarray]  # unit vectors (N, E) -> scores (N, C)
 TEST = "test"
@@ -64,9 +65,9 @@ def evaluations(base: Features, shifts: Mapping[str, Features]) -> list[Evaluati
     """
     classes = np.arange(len(base.about["classes"]))
     present = set(base.items["split"])
-    found = [_evaluation(split, base, split, classes) for split in sets.tested(sorted(present))]
+    found = [_evaluation(split, base, split, classes) for split in image_sets.tested(sorted(present))]
     for name, other in shifts.items():
-        own = np.array(sets.among(other.about["classes"], base.about["classes"], name, "its base set"))
+        own = np.array(image_sets.among(other.about["classes"], base.about["classes"], name, "its base set"))
         rows = _labelled(other, TEST)
         found.append(Evaluation(name, other, rows, other.items["label"][rows], own))
         if len(own) < len(classes):

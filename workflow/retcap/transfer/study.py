@@ -1,22 +1,26 @@
 """One scoring job: an encoder on a set, from its features to a record and the places behind it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from retcap.transfer import features, results, scoring
+from retcap.features import frozen
+from retcap.transfer import results, scoring
 from retcap.transfer.scoring import TEST, Settings
 
 COPIED = ("encoder", "source", "revision", "side_px", "compute", "device", "parameters", "gflops", "images_per_second")
 
 
-def score(folder: Path, shifts: Mapping[str, Path], settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
+def score(
+    folder: str | Path, shifts: Mapping[str, str | Path], settings: Settings
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """The record of one encoder on one set, and the places behind it. ValueError where nothing can be scored."""
-    base = features.read(folder)
+    base = frozen.read(Path(folder))
     found, about = scoring.classifiers(base, settings) if base.about["classes"] else ([], {})
-    where = scoring.evaluations(base, {name: features.read(path) for name, path in shifts.items()}) if found else []
+    where = scoring.evaluations(base, {name: frozen.read(Path(path)) for name, path in shifts.items()}) if found else []
     places = scoring.table(found, where) if where else pd.DataFrame(columns=list(results.TABLE))
     if "few_shot" in about:
         about["few_shot"]["draws"] = settings.seeds
@@ -40,3 +44,10 @@ def score(folder: Path, shifts: Mapping[str, Path], settings: Settings) -> tuple
         "overlap": scoring.overlaps(base, places, None, settings) if TEST in set(places["evaluation"]) else None,
     }
     return record, places
+
+
+def write(folder: Path, name: str, record: Mapping[str, Any], places: pd.DataFrame) -> None:
+    """Both, as <name>.json and <name>.parquet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    places.to_parquet(folder / f"{name}.parquet")

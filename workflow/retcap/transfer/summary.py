@@ -11,12 +11,13 @@ import pandas as pd
 
 from retcap.analysis import bootstrap, compare
 from retcap.analysis.compare import Pair, Rows
+from retcap.features.encoders import PIXELS
 from retcap.records import Difference
 from retcap.transfer import results
-from retcap.transfer.encoders import PIXELS
 from retcap.transfer.robust_sets import Judged, robust, share
 from retcap.transfer.scoring import PROBE, TEST
 
+Tables = dict[str, dict[str, Any]]  # set -> encoder -> one
 TOP_1 = "top-1"
 COLUMNS = ("set", "encoder", "evaluation", "classifier", "metric", "value", "low", "high", "n")
 
@@ -76,25 +77,16 @@ def rows(records: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
                     yield about | {"evaluation": TEST, "classifier": way, "metric": metric} | value
 
 
-def read(
-    paths: Sequence[str], sets: Sequence[str], encoders: Sequence[str], failed: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Set -> encoder -> path of what did not fail; `paths` in this order."""
-    found: dict[str, dict[str, Path]] = {name: {} for name in sets}
-    places = [(name, encoder) for name in sets for encoder in encoders]
-    for (name, encoder), path in zip(places, paths, strict=True):
-        if path not in failed:
-            found[name][encoder] = Path(path)
-    return found
-
-
-def load(paths: Mapping[str, Mapping[str, Path]]) -> dict[str, dict[str, Any]]:
-    """The records or tables behind such paths."""
-    return {name: {encoder: _load(path) for encoder, path in own.items()} for name, own in paths.items()}
-
-
-def _load(path: Path) -> Any:
-    return pd.read_parquet(path) if path.suffix == ".parquet" else json.loads(path.read_text(encoding="utf-8"))
+def read(scores: Sequence[tuple[str, str, str]], failed: Mapping[str, Any]) -> tuple[Tables, Tables]:
+    """Records and places, set -> encoder, of what did not fail. `scores`: set, encoder, folder; `failed` by folder."""
+    records: Tables = {name: {} for name, _, _ in scores}
+    places: Tables = {name: {} for name, _, _ in scores}
+    for name, encoder, folder in scores:
+        if folder not in failed:
+            file = Path(folder, encoder, name)
+            records[name][encoder] = json.loads(file.with_name(f"{name}.json").read_text(encoding="utf-8"))
+            places[name][encoder] = pd.read_parquet(file.with_name(f"{name}.parquet"))
+    return records, places
 
 
 def _judged(record: Mapping[str, Any]) -> bool:

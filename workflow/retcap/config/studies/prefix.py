@@ -11,7 +11,10 @@ from retcap.config.study import STUDIES, Checkpoint, Study
 
 
 def problems(own: Prefix, config: Common) -> Iterator[Problem]:
-    """A backbone that is none, and none at all."""
+    """A backbone that is none, and none at all; a comparison of a length with itself."""
+    if "prefix" in config.studies and not config.backbones:
+        text = "no backbone is left. Name one, or take `prefix` out of `studies`."
+        yield Problem(("backbones",), text, (STUDIES,))
     if own.backbone is not None and own.backbone not in config.backbones:
         hint = spelling.did_you_mean(own.backbone, config.backbones)
         text = f"`{own.backbone}` is no backbone.{hint} Known: {', '.join(config.backbones)}."

@@ -1,7 +1,6 @@
 """The transfer study on the page."""
 
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +12,21 @@ if TYPE_CHECKING:
 
 
 def params(plan: "TransferPlan") -> dict[str, Any]:
-    """Sets that are scored, encoders, and the accuracy that each set's authors use."""
-    metrics = {name: plan.own["sets"][name]["metric"] for name in plan.bases}
-    return {"sets": plan.bases, "encoders": plan.encoders, "metrics": metrics}
+    """Where the scores are, and the accuracy that each set's authors use."""
+    return {"scores": plan.scores(), "metrics": {name: plan.own["sets"][name]["metric"] for name in plan.bases}}
 
 
 def inputs(found: Any, params: Any, failed: Mapping[str, Any]) -> "TransferInputs":
-    """The study's files; records come ordered by set, then encoder. `failed`: failures by path, in place of a file."""
+    """The study's files. `failed`: failures by path, in place of a folder."""
     from retcap.report.transfer import TransferInputs
 
-    places = list(zip(product(params.sets, params.encoders), found.records, strict=True))
-    records: dict[str, dict[str, Path]] = {name: {} for name in params.sets}
-    for (name, encoder), path in places:
-        if path not in failed:
-            records[name][encoder] = Path(path)
+    records: dict[str, dict[str, Path]] = {name: {} for name, _, _ in params.scores}
+    for name, encoder, folder in params.scores:
+        if folder not in failed:
+            records[name][encoder] = Path(folder, encoder, f"{name}.json")
     return TransferInputs(
         records=records,
-        failed=[(encoder, name, failed[path].why) for (name, encoder), path in places if path in failed],
+        failed=[(encoder, name, failed[folder].why) for name, encoder, folder in params.scores if folder in failed],
         summary=Path(found.summary),
         differences=Path(found.differences),
         metrics=params.metrics,
@@ -44,7 +41,7 @@ def section(inputs: "TransferInputs", experiment: str) -> dict[str, Any]:
 
 
 def opening(section: Mapping[str, Any]) -> list[str]:
-    """Sentences for the top of the page: what zero-shot is worth on every set, and what failed."""
+    """Sentences for the top of the page: what zero-shot and features are worth on every set, and what failed."""
     failed = [f"{one['name']} failed on {one['on']}." for one in section["failed"]]
     if not section["sets"]:
         return [*failed, "No set was scored, so there is nothing to say of transfer."]

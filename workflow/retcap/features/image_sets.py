@@ -1,4 +1,4 @@
-"""Classification sets: what a plugin of `datasets/` whose card says `classification` gives to this study.
+"""Sets of pictures with labels or captions: what a plugin of `datasets/` whose card says `classification` gives.
 
     labels(source)          Labels: names of the classes, prompt templates, the metric that the set's authors use
     splits(source)          names of the splits that are there

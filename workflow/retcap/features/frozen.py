@@ -24,12 +24,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.features import prompts as prompting
+from retcap.features.encoders import Clock, Encoder
+from retcap.features.image_sets import Item, Labels, Plugin, templates, tested
 from retcap.files import jsonl
 from retcap.pictures import perceptual, pixels
 from retcap.records import Rejected
-from retcap.transfer import prompts as prompting
-from retcap.transfer.encoders import Clock, Encoder
-from retcap.transfer.sets import Item, Labels, Plugin, templates, tested
 
 BATCH = 1024  # pictures decoded before they are encoded
 ITEMS = pa.schema(
@@ -74,6 +74,8 @@ def embed(
 
     `own`: what the user says of the set, None for its own: templates, metric, training pictures read per class.
     """
+    if source is not None and not source.is_dir():
+        raise FileNotFoundError(f"No folder {source} (seen from {Path.cwd()}). Fetch the set, or leave it out.")
     labels, splits = plugin.labels(source), plugin.splits(source)
     chosen = {name: value for name, value in (own or {}).items() if value is not None}
     if chosen.get("templates"):
