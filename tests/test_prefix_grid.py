@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from retcap.config import resolve
 from retcap.plan import Plan
@@ -121,6 +122,17 @@ def test_an_id_says_what_decides_the_cell(
     assert any(same_cells) == (changes != "cells")
     expected = {"cells": (), "runs": (), "beam": ("greedy",), "nothing": ("greedy", "beam")}[changes]
     assert {name for name, same in same_runs.items() if same} == set(expected)
+
+
+def test_the_full_experiment_has_a_plan_without_its_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    given = yaml.safe_load((WORKFLOW.parent / "config/clipcap.yaml").read_text())
+    given["backbones"]["tiny"] = {}  # as config.yaml, below it, has
+    monkeypatch.chdir(tmp_path)
+    plan = PrefixPlan(Plan(resolve(given), WORKFLOW))
+    assert (len(plan.cells), len(plan.decoded)) == (3 * 2 * 2 * 3, 4 * 36)
+    assert len(plan.training_jobs) == 36
+    assert plan.pictures() == plan.language_model() == plan.model() == []
+    assert plan.backbone["checkpoint"] == "openai/clip-vit-base-patch32"
 
 
 def test_a_job_says_what_it_makes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

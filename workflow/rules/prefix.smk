@@ -27,7 +27,7 @@ rule build_coco_world:
 
 rule embed_prefix:
     input:
-        folder=lookup("prefix/folder", within=config),
+        folder=prefix.pictures(),
         model=prefix.model(),
         weights=prefix.weights(),
     output:
@@ -45,6 +45,7 @@ rule embed_prefix:
         runtime=plan.sized(240, 15),
     params:
         dataset=lookup("prefix/dataset", within=config),
+        folder=lookup("prefix/folder", within=config),
         backbone=prefix.backbone,
         embedding=prefix.embedding(),
         code=prefix.embedding_code(),

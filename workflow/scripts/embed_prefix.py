@@ -13,4 +13,4 @@ with job.start(snakemake) as run:
     params, found = snakemake.params, snakemake.input
     encoder = encoders.load("backbone", found.get("model"), params.backbone, run.device, **params.embedding)
     plugin, pictures = image_sets.load(params.dataset), encoders.PicturesOnly(encoder)
-    frozen.embed(run.out.features, plugin, Path(found.folder), pictures, threads=run.threads)
+    frozen.embed(run.out.features, plugin, Path(params.folder), pictures, threads=run.threads)

@@ -26,9 +26,9 @@ class PrefixPlan(StudyPlan):
     }
 
     @property
-    def backbone_name(self) -> str | None:
-        """Which backbone sees the pictures; None where there is none at all, and the study cannot run."""
-        return self.own["backbone"] or next(iter(self.plan.config["backbones"]), None)
+    def backbone_name(self) -> str:
+        """Which backbone sees the pictures; empty where there is none at all, and the study cannot run."""
+        return self.own["backbone"] or next(iter(self.plan.config["backbones"]), "")
 
     @property
     def backbone(self) -> dict[str, Any]:
@@ -84,6 +84,11 @@ class PrefixPlan(StudyPlan):
     def weights(self) -> list[str]:
         """Files of the backbone's own checkpoint folder."""
         return self.plan.backbone_weights(self.backbone_name) if self.backbone else []
+
+    def pictures(self) -> str | list[str]:
+        """Folder of annotations and pictures that a rule makes or that is there; a missing one the job itself tells."""
+        folder, made = self.own["folder"], tuple(self.plan.shared.values())
+        return folder if folder.startswith(made) or Path(folder).is_dir() else []
 
     def language_model(self) -> str | list[str]:
         """What the language model is read from: the world that holds it, or files of a folder; nothing for the hub."""
