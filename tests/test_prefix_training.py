@@ -12,7 +12,7 @@ import torch
 import tiny_gpt2
 from retcap.clip.tokenizer import train_tokenizer
 from retcap.features.frozen import Features
-from retcap.prefix import captioner, decoding, training
+from retcap.prefix import captioner, decoding, speaking, training
 from retcap.prefix.data import CaptionRows
 from retcap.prefix.training import PrefixTrainer, TrainingSettings
 
@@ -159,10 +159,10 @@ def test_a_trained_cell_speaks_of_what_it_sees(whole, features: Features, tokeni
     loaded = captioner.load(tmp_path / "cell", (tiny_gpt2.build(seed=8, **sizes), tokenizer))
     places = features.rows("test")
     settings = decoding.Settings(max_tokens=8)
-    said = captioner.caption(loaded, "greedy", features.images[places], places.tolist(), settings, batch_size=4)
+    said = speaking.caption(loaded, "greedy", features.images[places], places.tolist(), settings, batch_size=4)
     right = [WORDS[place % 3].split()[0] in text for (text, _), place in zip(said, places, strict=True)]
     assert sum(right) >= 5
-    direct = captioner.caption(
+    direct = speaking.caption(
         captioner.Loaded(model.eval(), tokenizer, about), "greedy", features.images[places], places, settings, 6
     )
     assert direct == said

@@ -63,7 +63,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={retrievers: {ret2: {cell: {num_queries: 2}}}}": BUILT,
     "retrieval={retrievers: {ret2: {layer_strategy: explicit, cell: {text_layers: [1], vision_layers: [3]}}}}": BUILT,
     "retrieval={tiny_clip: {steps: 7}}": CLIP,
-    "retrieval={tiny_clip: {side_px: 32}}": CLIP | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
+    "retrieval={tiny_clip: {side_px: 32}}": CLIP | LISTED | SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {encoding: png}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={pack: {shrink_on_load: true}}": SCREENED | {"pack_retrieval_images", "audit_retrieval"},
     "retrieval={missing_images: {policy: drop}}": SCREENED,
@@ -183,6 +183,7 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     | {"count_caption_ngrams"},
     ("workflow/retcap/metrics/cider.py", "CARD = ", "CHANGED = 1\nCARD = "): (SCORED | SCORED_P) - {"write_config"},
     ("workflow/retcap/prefix/mappers.py", "MLP, MATCHED", "CHANGED = 1\nMLP, MATCHED"): TRAINED_P - {"write_config"},
+    ("workflow/retcap/prefix/decoding.py", "KINDS = (", "CHANGED = 1\nKINDS = ("): DECODED_P - {"write_config"},
     ("workflow/retcap/prefix/power.py", "POWER = 0.05, 0.8", "POWER = 0.05, 0.9"): SUMMED_P - {"write_config"},
     ("workflow/retcap/worlds/coco/build.py", "RESTVAL = 0.2", "RESTVAL = 0.3"): EMBEDDED_P - {"write_config"}
     | {"build_coco_world"},

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from retcap.features import frozen
 from retcap.jobs import job
-from retcap.prefix import running
+from retcap.prefix import grid, speaking
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with job.start(snakemake) as run:
     found = snakemake.input
-    runs = running.known(found.runs, snakemake.wildcards.runs, "run")
+    runs = grid.known(found.runs, snakemake.wildcards.runs, "run")
     how = {"batch_size": snakemake.params.batch_size, "device": run.device}
-    running.caption_runs(run.out.captions, runs, found.models, frozen.read(Path(found.features)), **how)
+    speaking.caption_runs(run.out.captions, runs, found.models, frozen.read(Path(found.features)), **how)

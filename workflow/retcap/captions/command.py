@@ -66,7 +66,7 @@ def _by_cell(pictures: list[tuple[Path, bytes]], options: argparse.Namespace) ->
     import numpy as np
 
     from retcap.features import encoders
-    from retcap.prefix import captioner, decoding
+    from retcap.prefix import captioner, decoding, speaking
 
     loaded = captioner.load(options.model, device=options.device)
     about = loaded.about
@@ -78,7 +78,7 @@ def _by_cell(pictures: list[tuple[Path, bytes]], options: argparse.Namespace) ->
     seen = np.stack([_decoded(path, data, encoder.resize, encoder.side_px) for path, data in pictures])
     settings = decoding.Settings(max_tokens=options.max_tokens, seed=options.seed)
     numbers = range(len(pictures))
-    said = captioner.caption(loaded, options.decoding, encoder.images(seen), numbers, settings, len(pictures))
+    said = speaking.caption(loaded, options.decoding, encoder.images(seen), numbers, settings, len(pictures))
     return [text for text, _ in said]
 
 

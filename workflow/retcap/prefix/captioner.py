@@ -4,15 +4,12 @@ The language model and the CLIP that it was trained with are named, not copied: 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-
 from retcap.jobs import hub
-from retcap.prefix import decoding, mappers, training
+from retcap.prefix import mappers, training
 from retcap.prefix.model import PrefixCaptioner, with_lora
 from retcap.torch_state import seeded
 
@@ -73,32 +70,3 @@ def load(folder: Path, base: tuple[Any, Any] | None = None, device: str = "cpu")
     model = build(about["cell"], about["vector_size"], gpt)
     training.restore(model, folder)
     return Loaded(model.to(device).eval(), tokenizer, about)
-
-
-def caption(
-    loaded: Loaded,
-    kind: str,
-    vectors: np.ndarray,
-    numbers: Sequence[int],
-    settings: decoding.Settings,
-    batch_size: int,
-) -> list[tuple[str, int]]:
-    """Text and number of tokens of every picture. `vectors`: unit vectors; `numbers`: of the pictures, for sampling."""
-    device = next(loaded.model.parameters()).device
-    found: list[tuple[str, int]] = []
-    length = np.float32(loaded.about["vector_length"])
-    for start in range(0, len(vectors), batch_size):
-        part = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32) * length).to(device)
-        with torch.inference_mode():
-            prefix = loaded.model.clip_project(part)
-        tokens = decoding.decode(
-            kind,
-            loaded.model.language_model(),
-            prefix,
-            numbers[start : start + batch_size],
-            loaded.tokenizer.eos_token_id,
-            settings,
-        )
-        texts = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        found += [(text.strip(), len(ids)) for text, ids in zip(texts, tokens, strict=True)]
-    return found

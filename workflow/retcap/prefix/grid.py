@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 ID_DIGITS = 8
@@ -99,6 +100,13 @@ def jobs(groups: Sequence[Sequence[str]], there: Iterable[str], size: int) -> li
     done = {one for job in kept for one in job}
     left = [[one for one in group if one not in done] for group in groups]
     return kept + [group[start : start + size] for group in left for start in range(0, len(group), size)]
+
+
+def known(path: str | Path, name: str, key: str) -> dict[str, dict[str, Any]]:
+    """Rows of `runs.json` by the id under `key`, of those ids that the name of a job has."""
+    rows = json.loads(Path(path).read_text(encoding="utf-8"))
+    ids = name.split(JOIN)
+    return {row[key]: row for row in rows if row[key] in ids}
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:

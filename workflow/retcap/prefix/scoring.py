@@ -14,12 +14,10 @@ from retcap.captions.clean import clean_captions
 from retcap.captions.context import Context
 from retcap.captions.judge import parser
 from retcap.captions.places import Places, of_human
-from retcap.captions.prepare import item_id
 from retcap.captions.reference_texts import ReferenceTexts
 from retcap.features.frozen import Features
+from retcap.prefix.items import QUERY, TEST, TRAIN, item_id
 
-TEST, TRAIN = "test", "train"
-QUERY = ""  # nobody asks for anything in particular
 BLIND, HUMAN = "blind", "human"
 
 
@@ -38,7 +36,7 @@ def items(features: Features) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "item_id": item_id(own["name"][row], QUERY),
+                "item_id": item_id(own["name"][row]),
                 "image": own["name"][row],
                 "image_key": own["sha256"][row],
                 "query": QUERY,
