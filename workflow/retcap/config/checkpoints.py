@@ -10,6 +10,7 @@ from retcap.config.backbones import BackboneChoice
 from retcap.config.common import Common
 from retcap.config.errors import Place, Problem
 from retcap.config.study import STUDIES, Checkpoint
+from retcap.jobs import hub
 
 FOLDERS = ("models", "model", "checkpoints", "checkpoint", "weights", "data", "results", "output", "outputs", "runs")
 OPEN_CLIP = "open_clip_config.json"  # in a folder of open_clip; transformers' folders have config.json
@@ -63,7 +64,7 @@ def _wrong(one: Checkpoint) -> str | None:
     owner, _, name = source.partition("/")
     if not name:
         return None if one.named_models and one.revision else _unknown_word(one)
-    if one.revision is None and (owner in FOLDERS or Path(owner).is_dir()) and not _cached(source):
+    if one.revision is None and (owner in FOLDERS or Path(owner).is_dir()) and hub.cached(source) is None:
         return (
             f"no folder at `{source}` {seen}, though it looks like one. Give the path of a folder; if it is a hub id, "
             "say so by its `revision`."
@@ -94,10 +95,3 @@ def _unknown_word(one: Checkpoint) -> str:
         f"no folder at `{one.source}` (seen from {Path.cwd()}), and no hub id, which is owner/name.{hint} "
         f"Give {words}, a folder, or a hub id.{named}"
     )
-
-
-def _cached(source: str) -> bool:
-    """Whether the hub's cache on this machine knows the id."""
-    home = Path(os.environ.get("HF_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
-    return (cache / f"models--{source.replace('/', '--')}").is_dir()

@@ -1,5 +1,6 @@
 """The Hugging Face hub from a machine that may not reach it: a quick check, short errors with a remedy, few retries."""
 
+import json
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 log = logging.getLogger(__name__)
@@ -18,6 +20,10 @@ ATTEMPTS = 3
 WAIT_S = 10.0  # between attempts
 ANSWER_S = 5.0  # to wait for the first answer; cluster nodes often know names and have no way out
 BACKBONE = "backbones.<name>.checkpoint"  # key of the configuration
+GATED = (
+    "Accept the terms on the page of {source} on the hub, then log in (`hf auth login`) or set HF_TOKEN to a token of "
+    "that account."
+)
 
 
 def unreachable() -> str | None:
@@ -45,6 +51,67 @@ def unreachable() -> str | None:
 def offline(source: str | Path) -> bool:
     """Whether files of a hub id can come from the cache only; the hub's library would retry for minutes first."""
     return not Path(source).is_dir() and unreachable() is not None
+
+
+class Refusal(NamedTuple):
+    """Why the hub does not give a file, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+def refusal(source: str, revision: str) -> Refusal | None:
+    """Asks the hub for the head of one file of a repository; None where it would be given."""
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    try:
+        with _quiet():
+            get_hf_file_metadata(hf_hub_url(source, "config.json", revision=revision), timeout=ANSWER_S)
+    except errors.GatedRepoError:
+        whose = "this token's account has not accepted its terms" if token() else "no token is here"
+        return Refusal(f"it is gated, and {whose}", GATED.format(source=source))
+    except errors.RevisionNotFoundError:
+        return Refusal(f"the repository has no revision {revision}", "Correct `revision`, a commit of the repository.")
+    except errors.RepositoryNotFoundError:
+        return Refusal(
+            "there is no such repository, or it is private",
+            "Correct the hub id, or log in with an account that sees it.",
+        )
+    except Exception as error:
+        return Refusal(_line(error), "Try again later, or fill a cache by `hf download` and set HF_HOME to it.")
+    return None
+
+
+def token() -> str | None:
+    """The token that requests to the hub carry: of HF_TOKEN, or of a login."""
+    from huggingface_hub import get_token
+
+    return get_token()
+
+
+def cache() -> Path:
+    """Folder in which the hub's library keeps repositories."""
+    home = Path(os.environ.get("HF_HOME", Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")))
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+
+
+def cached(source: str) -> Path | None:
+    """The folder of a repository in the cache, whatever there is of it."""
+    folder = cache() / f"models--{source.replace('/', '--')}"
+    return folder if folder.is_dir() else None
+
+
+def snapshot(source: str, revision: str) -> Path | None:
+    """The files of one revision in the cache, if its configuration and all its weights are there."""
+    if (folder := cached(source)) is None:
+        return None
+    branch = folder / "refs" / revision
+    files = folder / "snapshots" / (branch.read_text(encoding="utf-8").strip() if branch.is_file() else revision)
+    index = files / "model.safetensors.index.json"
+    weights = {"model.safetensors"}
+    if index.is_file():
+        weights = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return files if all((files / name).is_file() for name in {"config.json", *weights}) else None
 
 
 def missing_folder(source: str | Path, key: str) -> FileNotFoundError:

@@ -48,7 +48,8 @@ def nearest(first: np.ndarray, second: np.ndarray, *, bits: int) -> Int[np.ndarr
 
     The 64 bits are cut into 4 bands: where at most `bits` differ, some band differs in at most bits // 4 of its 16. So
     only hashes that share a band, up to that many flipped bits, are compared, in blocks of bounded size. The time grows
-    with the number of flips: 1 up to 3 bits, 17 up to 7, 137 up to 11.
+    with the number of flips: 1 up to 3 bits, 17 up to 7, 137 up to 11. faiss's IndexBinaryFlat finds the same in five
+    times the time (5,000 hashes among 1.2 million within 8 bits: 2.3 CPU s here, 1.2 there for each 500).
     """
     found = np.full(len(second), -1, np.int64)
     for band in range(BANDS):

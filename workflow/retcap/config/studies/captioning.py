@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from retcap import plugins
 from retcap.config.captioning import Captioning, PanoramaWorld
 from retcap.config.common import Common
 from retcap.config.errors import Place, Problem
 from retcap.config.study import STUDIES, Checkpoint, Study
+from retcap.jobs import hub
 from retcap.worlds import recipes
 
 
@@ -42,10 +44,21 @@ def folders(own: Captioning) -> Iterator[tuple[Place, str]]:
 
 
 def warnings(own: Captioning, comes: Callable[[str], bool]) -> Iterator[Problem]:
-    """A folder of pictures that is not there yet."""
+    """A folder of pictures that is not there yet, and captioners whose gated weights nobody here may have."""
     if own.images_root is not None and not comes(own.images_root):
         text = f"no folder at `{own.images_root}` (seen from {Path.cwd()}), so no picture of the CSV can be read."
         yield Problem(("captioning", "images_root"), f"warning: {text}")
+    for at, name in enumerate(own.models):
+        card, options = plugins.load("captioners", name).CARD, own.options.get(name)
+        if not card.gated or own.checkpoint_of(name) not in ("hub", card.model_id):
+            continue
+        revision = (options.revision if options else None) or card.revision or "main"
+        if hub.snapshot(card.model_id, revision) is None and hub.token() is None:
+            text = (
+                f"{card.model_id} is gated, and there is no token of the hub here, so {name} will fail alone. "
+                f"{hub.GATED.format(source=card.model_id)} Or leave {name} out."
+            )
+            yield Problem(("captioning", "models", at), f"warning: {text}")
 
 
 def checkpoints(own: Captioning) -> Iterator[Checkpoint]:

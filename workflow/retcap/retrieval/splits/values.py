@@ -1,4 +1,9 @@
-"""Values of one kind in a normalised split (ids, questions, pictures, texts), streamed, and their hashes."""
+"""Values of one kind in a normalised split (ids, questions, pictures, texts), streamed, and their hashes.
+
+duckdb counts distinct and common ones in a quarter of the time and more memory (1.2 million and 5,000 rows, five kinds:
+17.1 CPU s and 161 MB here, 4.3 s and 272 MB there; tests/benchmarks/other_libraries.py). That is 13 s of a job that
+runs once per experiment, for which every environment would carry one more library.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
