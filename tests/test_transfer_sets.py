@@ -210,9 +210,7 @@ def test_features_keep_every_picture_in_the_order_of_the_set(world: Path, pixel_
 
 def test_a_set_whose_folder_is_missing_is_named(tmp_path: Path):
     plugin = image_sets.load("webdataset_tars")
-    with pytest.raises(
-        FileNotFoundError, match=r"No folder .*food \(seen from .*\)\. Fetch the set, or leave"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"No folder .*food \(seen from .*\)\. Fetch the set, or leave"):
         frozen.embed(tmp_path / "out", plugin, tmp_path / "food", encoders.PixelEncoder(), threads=1)
     assert not (tmp_path / "out").exists()
 
