@@ -314,7 +314,8 @@ def test_a_retriever_that_takes_another_side_packs_for_itself_and_leaves_the_oth
     assert packing == [f"packing the images of {name} at 96 px" for name in sets]
     others = PAGE | {"summarise_retrieval", "pack_retrieval_images"}
     own = {"build_retriever", "train_retriever", "embed_retrieval", "search_retrieval", "score_retrieval"}
-    assert rules_to_run(text) == others | own
+    assert rules_to_run(text) == others | own | EMBEDDED_T
+    assert [title for title in titles if "features" in title] == ["features by wide", "scoring features by wide"]
     assert not [title for title in titles if re.search(r"\bret2|-ret2|tiny|random", title.replace("wide-ret2", ""))]
 
 
