@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from retcap.contrastive.training import TrainingJob
+from retcap.config.retrieval import RetrievalTraining
+from retcap.contrastive.settings import TrainingJob
 from retcap.pictures import images, pixels
 
 SIDE = 16
@@ -95,11 +96,17 @@ def source(folder: Path, name: str = "world", **options) -> dict:
     return {"name": name, **files, "pack": str(folder / "pack"), **options}
 
 
+def settings() -> dict:
+    """What a training job has of the config's training: its defaults."""
+    values = RetrievalTraining().model_dump()
+    return {name: value for name, value in values.items() if name in TrainingJob.__struct_fields__}
+
+
 def job(world: Path, initial: Path, scratch: Path, **options) -> TrainingJob:
     """A short run on the CPU; `options` override."""
     import msgspec
 
-    defaults = {
+    own = {
         "initial": str(initial),
         "train": [source(world)],
         "validation": [source(world)],
@@ -109,10 +116,8 @@ def job(world: Path, initial: Path, scratch: Path, **options) -> TrainingJob:
         "epochs": 3,
         "per_device_batch_size": 8,
         "learning_rate": 3e-3,
-        "bf16": False,
         "log_steps": 2,
         "save_steps": 2,
-        "workers": 0,
         "device": "cpu",
     }
-    return msgspec.convert(defaults | options, TrainingJob)
+    return msgspec.convert(settings() | own | options, TrainingJob)

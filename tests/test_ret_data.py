@@ -14,6 +14,7 @@ import torch
 from ret_world import source, tiny_model, write_rows, write_world
 from retcap.contrastive import loss, sampler
 from retcap.features import collator, tokens
+from retcap.parallel import in_order
 from retcap.retriever import data
 
 
@@ -313,6 +314,6 @@ def test_reading_ahead_is_bounded():
             yield item
 
     with ThreadPoolExecutor(2) as pool:
-        for result in tokens.in_order(pool, lambda item: item * 2, items(), window=4):
+        for result in in_order(pool, lambda item: item * 2, items(), window=4):
             assert len(taken) <= result // 2 + 5
     assert len(taken) == 50

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from gpu import retrievers
@@ -105,8 +106,11 @@ def _seen(identifier: str) -> str:
 
 
 def job(context: Context, source: Any, initial: Path, name: str, **options: Any) -> TrainingJob:
-    """A training without validation, which needs faiss."""
-    settings = {
+    """A training of the full study without validation, which needs faiss."""
+    configured: dict[str, Any] = {}
+    for file in ("config.yaml", "m2kr.yaml"):
+        configured |= yaml.safe_load((WORKFLOW.parent / "config" / file).read_text())["retrieval"]["training"]
+    settings = {key: value for key, value in configured.items() if key in TrainingJob.__struct_fields__} | {
         "initial": str(initial),
         "train": [source],
         "validation": [],
@@ -119,7 +123,7 @@ def job(context: Context, source: Any, initial: Path, name: str, **options: Any)
         "workers": 0,
         "device": context.device.type,
     }
-    return TrainingJob(**{**settings, **options})
+    return msgspec.convert(settings | options, TrainingJob, strict=False)  # YAML reads 5e-5 as text
 
 
 def train(wanted: TrainingJob) -> dict[str, Any]:

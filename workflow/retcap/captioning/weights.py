@@ -8,7 +8,6 @@ from pathlib import Path
 from retcap.jobs import hub
 from retcap.records import CaptionerCard
 
-READ_BYTES = 2**20
 SECOND = "*_tokenizer/*"  # files of a second tokenizer, such as that of InstructBLIP's Q-Former
 BESIDE = {".json", ".jinja", ".model", ".py", ".txt"}  # files beside the weights that a checkpoint is read from
 
@@ -30,8 +29,7 @@ def content_sha256(folder: str | Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(folder).glob("*.safetensors"), key=lambda file: file.name):
         with path.open("rb") as file:
-            while part := file.read(READ_BYTES):
-                digest.update(part)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 

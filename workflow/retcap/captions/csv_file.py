@@ -5,11 +5,12 @@ Light: data set plugins import it while the Snakefile is read.
 
 import codecs
 import csv
-import difflib
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from retcap import spelling
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}
@@ -152,8 +153,7 @@ def _place(file: Path, header: list[str], setting: str, name: str) -> int:
         )
     if times:
         return header.index(name)
-    near = difflib.get_close_matches(name.lower(), [found.lower() for found in header], n=1, cutoff=0.6)
-    hint = next((f" Did you mean `{found}`?" for found in header if [found.lower()] == near), "")
     raise ValueError(
-        f"{file} has no column `{name}`.{hint} Columns found: {', '.join(header)}. Set `{setting}` to the right one."
+        f"{file} has no column `{name}`.{spelling.did_you_mean(name, header)} Columns found: {', '.join(header)}. "
+        f"Set `{setting}` to the right one."
     )

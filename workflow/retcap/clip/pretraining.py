@@ -10,7 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
+from retcap import torch_state
 from retcap.clip.tokenizer import EOS_ID, PAD_ID, train_tokenizer
-from retcap.retriever.network import seeded
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +85,11 @@ def pretrain_tiny_clip(
     every_text = [*(text for texts in lists for text in texts), *tokenizer_texts]
     tokenizer = train_tokenizer(every_text, config["text_cfg"]["vocab_size"])
     config["text_cfg"]["vocab_size"] = len(tokenizer)  # few texts give fewer entries than asked for
-    with seeded(seed):
+    with torch_state.seeded(seed):
         model = CLIP(**config).to(memory_format=torch.channels_last)  # convolutions take 40 % less time on a CPU
     pixels, statistics = _normalised(images)
     texts = _CaptionTable(lists, tokenizer, config["text_cfg"]["context_length"])
-    with _threads(threads):
+    with torch_state.threads(threads):
         history = _train(model, pixels, texts, steps, batch_size, learning_rate, np.random.default_rng(seed), progress)
     _write(Path(folder), model, config, statistics, tokenizer)
     return history
@@ -230,13 +229,3 @@ def _check(images: np.ndarray, lists: list[list[str]], batch_size: int) -> None:
         raise ValueError(
             f"batch_size {batch_size} is larger than the {len(images)} pairs. Lower it or give more pairs."
         )
-
-
-@contextmanager
-def _threads(count: int):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

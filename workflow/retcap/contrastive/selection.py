@@ -16,6 +16,7 @@ from pathlib import Path
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from retcap.contrastive import gather
+from retcap.files.whole import replacing_folder
 
 log = logging.getLogger(__name__)
 STEPS_PER_LOOK = 10  # steps between looks at the clock, where all ranks have to be told
@@ -127,15 +128,13 @@ class Selection(TrainerCallback):
 
     def _keep(self, name: str, score: dict[str, object], same: Path | None) -> Path:
         """Save the model, or link it to the folder `same` that this evaluation has already filled."""
-        partial, final = self.folder / f".{name}.partial", self.folder / name
-        shutil.rmtree(partial, ignore_errors=True)
-        if same is None:
-            self.save(partial)
-        else:
-            copy_linked(same, partial)
-        (partial / SCORE).write_text(json.dumps(score))
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
+        final = self.folder / name
+        with replacing_folder(final) as partial:
+            if same is None:
+                self.save(partial)
+            else:
+                copy_linked(same, partial)
+            (partial / SCORE).write_text(json.dumps(score))
         log.info("best %s so far: %s", name, score)
         return final
 

@@ -14,7 +14,7 @@ from retcap.retriever.validation import ValidationFiles
 
 
 class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """All that a training run depends on. Defaults are the TinyCLIP study's; where it is silent, the Trainer's."""
+    """All that a training run depends on. What the config has (`retrieval.training`) has its default there alone."""
 
     initial: str  # folder of the model to start from, written by its save_pretrained
     train: list[Source]
@@ -24,35 +24,35 @@ class TrainingJob(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     seed: int
     label: str = "training"  # how progress lines begin
     best_output: str | None = None  # folder for macro/ and <set>/: best weights of the mean and of each set; None: no
-    epochs: float = 20
-    max_steps: int | None = None  # stop here even if the epochs are not over; the schedule does not change
-    schedule_epochs: float | None = None  # length of warm-up and decay; None: `epochs`
-    per_device_batch_size: int = 64
-    gradient_accumulation: int = 1
-    chunk_size: int | None = None  # pairs per chunk of cached gradients; None: the whole batch at once
-    learning_rate: float = 5e-5
-    scheduler: str = "cosine"
-    warmup_ratio: float = 0.1  # of the schedule
-    weight_decay: float = 0.0
+    epochs: float
+    max_steps: int | None  # stop here even if the epochs are not over; the schedule does not change
+    schedule_epochs: float | None  # length of warm-up and decay; None: `epochs`
+    per_device_batch_size: int
+    gradient_accumulation: int
+    chunk_size: int | None  # pairs per chunk of cached gradients; None: the whole batch at once
+    learning_rate: float
+    scheduler: str
+    warmup_ratio: float  # of the schedule
+    weight_decay: float
     max_gradient_norm: float = 1.0
-    bf16: bool = True
-    tf32: bool = True  # on GPUs that have it
-    symmetric_loss: bool = True
-    positive_sets: bool = False  # no other positive of a query is its negative
-    gather_negatives: bool = True  # negatives from all ranks
-    learn_temperature: bool = True
-    gradient_checkpointing: bool = False
-    eval_k: tuple[int, ...] = (1, 5, 10)
-    select_metric: str = "R@10"  # its macro mean chooses the checkpoint and stops the run
-    load_best: bool = True  # the output is the best macro checkpoint; else the last
-    patience: int | None = 3  # evaluations without progress; None: no early stopping
-    threshold: float = 0.001  # smallest progress, as a fraction
-    eval_steps: int | None = None  # None: at the end of each epoch
-    save_steps: int = 2000
-    save_minutes: float | None = None  # save as soon as the last checkpoint is so old; None: by steps only
-    log_steps: int = 100
+    bf16: bool
+    tf32: bool  # on GPUs that have it
+    symmetric_loss: bool
+    positive_sets: bool  # no other positive of a query is its negative
+    gather_negatives: bool  # negatives from all ranks
+    learn_temperature: bool
+    gradient_checkpointing: bool
+    eval_k: tuple[int, ...]
+    select_metric: str  # its macro mean chooses the checkpoint and stops the run
+    load_best: bool  # the output is the best macro checkpoint; else the last
+    patience: int | None  # evaluations without progress; None: no early stopping
+    threshold: float  # smallest progress, as a fraction
+    eval_steps: int | None  # None: at the end of each epoch
+    save_steps: int
+    save_minutes: float | None  # save as soon as the last checkpoint is so old; None: by steps only
+    log_steps: int
     eval_batch_size: int = 256
-    workers: int = 4  # data-loader processes per rank
+    workers: int  # data-loader processes per rank
     device: Literal["cuda", "cpu"] = "cuda"
     model_class: str = "retcap.retriever.model:RetrieverModel"
 

@@ -13,9 +13,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from retcap.contrastive.settings import TrainingJob, trainer_arguments
 from retcap.contrastive.trainer import RetrieverTrainer, last_checkpoint, seed_dropout
 from retcap.features import tokens
 from retcap.features.collator import Collator
+from retcap.files.whole import replacing, replacing_folder
 from retcap.jobs.scratch import locked
 from retcap.retriever.data import TrainingRows, prepare
 from retcap.retriever.validation import Validation
@@ -85,9 +84,11 @@ def run(job: TrainingJob) -> dict[str, Any]:
         curves = _curves(job, state, counts, arguments.max_steps, selection)
         if gather.rank() == 0:
             best = selection.folder / MACRO if job.load_best and validation else None
-            _publish(Path(job.output), model.save_pretrained if best is None else partial(copy_linked, best))
+            with replacing_folder(Path(job.output)) as unfinished:
+                model.save_pretrained(unfinished) if best is None else copy_linked(best, unfinished)
             if job.best_output:
-                _publish(Path(job.best_output), partial(_gather_best, selection))
+                with replacing_folder(Path(job.best_output)) as unfinished:
+                    _gather_best(selection, unfinished)
             (scratch / "curves.json").write_text(json.dumps(curves))
         if gather.ranks() > 1:
             dist.barrier()
@@ -189,19 +190,8 @@ def _score_untrained(validation: Validation, model: Any, scratch: Path) -> None:
     """Evaluate before the first step: the beginning of the curves. It takes no part in choosing the weights."""
     scores = {f"eval_{name}": value for name, value in validation.score(model).items()}
     if gather.rank() == 0:
-        partial_file = scratch / f".{BEFORE}"
-        partial_file.write_text(json.dumps(scores | {"step": 0, "epoch": 0.0}))
-        os.replace(partial_file, scratch / BEFORE)
-
-
-def _publish(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make the folder, which appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    write(unfinished)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(unfinished, folder)
+        with replacing(scratch / BEFORE) as partial:
+            partial.write_text(json.dumps(scores | {"step": 0, "epoch": 0.0}))
 
 
 def _gather_best(selection: Selection, folder: Path) -> None:

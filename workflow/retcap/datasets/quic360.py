@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from retcap.captions import csv_file
 from retcap.captions.whitespace import collapse, is_blank
+from retcap.files.whole import replacing
 from retcap.records import DatasetCard, Rejected
 
 CARD = DatasetCard(
@@ -140,7 +141,5 @@ def download(url: str, target: Path, *, timeout_s: float = 30.0, limit_bytes: in
         data = answer.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise OSError(f"{url}: more than {limit_bytes} bytes")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(target)
+    with replacing(target) as partial:
+        partial.write_bytes(data)

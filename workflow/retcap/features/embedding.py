@@ -20,6 +20,7 @@ from jaxtyping import Int
 
 from retcap.features import tokens
 from retcap.features.encoding import Encoder, Precision
+from retcap.files.whole import replacing
 from retcap.pictures.images import ImagePack
 
 log = logging.getLogger(__name__)
@@ -123,9 +124,8 @@ def ids_path(out_npy: Path | str) -> Path:
 def write_ids(path: Path, rows: np.ndarray, ids: list[str], metadata: dict[str, Any]) -> None:
     """Write (row, id) in the order of the vectors."""
     schema = pa.schema([("row", pa.int64()), ("id", pa.string())]).with_metadata({METADATA_KEY: json.dumps(metadata)})
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table([pa.array(rows, pa.int64()), pa.array(ids, pa.string())], schema=schema), partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        pq.write_table(pa.table([pa.array(rows, pa.int64()), pa.array(ids, pa.string())], schema=schema), partial)
 
 
 class VectorFile:

@@ -17,6 +17,7 @@ from torch import Tensor
 from retcap.clip.tower import TowerOutput
 from retcap.features import tokens
 from retcap.features.collator import image_of, pad, stack_images
+from retcap.parallel import in_order
 from retcap.pictures.images import ImagePack
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Encoder:
         try:
             with ThreadPoolExecutor(self.threads) as pool:
                 batches = plan(table, rows, self.batch_size)
-                ahead = tokens.in_order(pool, partial(self._inputs, table), batches, window=self.threads)
+                ahead = in_order(pool, partial(self._inputs, table), batches, window=self.threads)
                 for batch, inputs in zip(batches, ahead, strict=True):  # made by threads while the model is at work
                     yield from self._encode(table, batch, inputs)
         finally:

@@ -4,12 +4,10 @@ A training run shows each text many times and an evaluation each corpus again an
 only padding to do per batch. Letters: B rows of a batch, T tokens of its longest text.
 """
 
-import itertools
 import logging
 import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from retcap.files.arrays import mapped
+from retcap.parallel import in_order
 from retcap.pictures.images import read_paths
 
 log = logging.getLogger(__name__)
@@ -111,16 +110,6 @@ def tokenise(batches: Iterable[Batch], tokenizer: Any, workers: int = 1) -> Iter
     # forked, so that the tokenizer need not be pickled
     with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
         yield from in_order(pool, partial(_chunk, tokenizer), pieces, window=2 * workers)
-
-
-def in_order(pool: Executor, function: Callable, items: Iterable, window: int) -> Iterator:
-    """`pool.map` that never runs more than `window` items ahead of its consumer."""
-    source = iter(items)
-    pending = deque(pool.submit(function, item) for item in itertools.islice(source, window))
-    while pending:
-        done = pending.popleft().result()
-        pending.extend(pool.submit(function, item) for item in itertools.islice(source, 1))
-        yield done
 
 
 def _chunk(tokenizer: Any, piece: tuple[list[str | None], list[str | None]]) -> Chunk:

@@ -5,7 +5,6 @@ Written as `<log path>.json` beside the job's log file; the report collects them
 
 import importlib.metadata
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from retcap.files.whole import replacing
 from retcap.reruns import params
 
 SHAPES_RESULTS = False  # see retcap.reruns.digest
@@ -59,10 +59,8 @@ def end(record: dict[str, Any], log_file: Path, status: str) -> None:
     record |= peak_memory()
     record["device"] = _device()
     record["status"] = status
-    path = log_file.with_suffix(".json")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(log_file.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
 
 
 def peak_memory() -> dict[str, float | None]:

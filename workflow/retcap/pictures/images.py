@@ -11,13 +11,11 @@ no entry: its path has no key, but a reason. The same files in the same order gi
 """
 
 import hashlib
-import itertools
 import json
 import logging
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retcap.jobs.scratch import locked
+from retcap.parallel import in_order
 from retcap.pictures import pixels
 from retcap.pictures.journal import INDEX, Item, Journal, Read, Row, state_of
 
@@ -66,7 +65,7 @@ def build(
             reader = _Reader(resize, encoding, check, journal.stored)
             with ThreadPoolExecutor(workers) as pool:
                 left = journal.resume(files, partial(pool.map, reader.gives_again))
-                for outcome in _in_order(pool, reader.read, left, window=4 * workers):
+                for outcome in in_order(pool, reader.read, left, window=4 * workers):
                     journal.add(outcome)
             journal.finish(whole)
             shutil.rmtree(folder, ignore_errors=True)
@@ -78,15 +77,6 @@ def build(
     counts = dict(sorted(journal.counts.items()))
     log.info("packed %s into %s in %.1f s", counts, folder, time.perf_counter() - started)
     return counts
-
-
-def _in_order(pool: ThreadPoolExecutor, function: Callable, items: Iterable, window: int) -> Iterator:
-    """`pool.map` that never runs more than `window` items ahead of its consumer."""
-    source = iter(items)
-    pending = deque(pool.submit(function, item) for item in itertools.islice(source, window))
-    while pending:
-        yield pending.popleft().result()
-        pending.extend(pool.submit(function, item) for item in itertools.islice(source, 1))
 
 
 @dataclass(frozen=True)

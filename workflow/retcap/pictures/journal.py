@@ -23,6 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retcap.files.whole import replacing
+
 log = logging.getLogger(__name__)
 PART = 4096  # paths: what a killed run loses at most
 ROW_GROUP = 65_536
@@ -168,12 +170,10 @@ class Journal:
         self._rows.clear()
 
     def _put(self, table: pa.Table, file: Path) -> None:
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
+        with replacing(file) as partial, partial.open("wb") as stream:
             pq.write_table(table, stream, compression="zstd")
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, file)
 
     def _tables(self) -> Iterator[pa.Table]:
         return (pq.read_table(self._part(number)) for number in range(self._parts))

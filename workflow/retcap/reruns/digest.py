@@ -12,10 +12,11 @@ progress, leases, provenance) without touching what the job computes: a better m
 import ast
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from retcap.files.whole import replacing
 
 PACKAGE = Path(__file__).parents[1]
 VERSION = 2  # of the rules below; raised when they change, because the cache outlives them
@@ -42,7 +43,8 @@ def recorded(*files: Path) -> str:
         file = RECORDS / f"{value}.json"
         if not file.is_file():
             RECORDS.mkdir(parents=True, exist_ok=True)
-            _replace(file, json.dumps(covered))
+            with replacing(file, several=True) as partial:
+                partial.write_text(json.dumps(covered), encoding="utf-8")
     return value
 
 
@@ -70,13 +72,8 @@ def save_cache() -> None:
     """Keep what was parsed for the next run: parsing some hundred modules costs seconds, hashing them nothing."""
     known = _known()
     if known.pop("changed", False) and CACHE.parent.is_dir():
-        _replace(CACHE, json.dumps(known))
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
+        with replacing(CACHE, several=True) as partial:
+            partial.write_text(json.dumps(known), encoding="utf-8")
 
 
 def _collect(file: Path, seen: dict[str, str]) -> None:

@@ -6,10 +6,7 @@ another shape is named, and is an error unless the caller allows it by a pattern
 
 import json
 import logging
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,9 +20,11 @@ from safetensors.torch import save_file
 
 from retcap import plugins
 from retcap.clip.tower import Backbone, ImageInput
+from retcap.files.whole import replacing_folder
 from retcap.retriever.config import ReTConfig, from_mapping, from_ret1, to_mapping
 from retcap.retriever.encoder import TOWERS
-from retcap.retriever.network import RetrieverNetwork, seeded
+from retcap.retriever.network import RetrieverNetwork
+from retcap.torch_state import seeded
 
 log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=RetrieverNetwork)
@@ -57,23 +56,18 @@ class CheckpointMismatch(ValueError):
 
 def save(model: RetrieverNetwork, folder: Path) -> Path:
     """Write the model to `folder`, replacing one that is there; readers never see a half-written folder."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        scratch.chmod(0o755)  # mkdtemp makes it private
-        model.tokenizer.save(scratch)
+    with replacing_folder(folder) as unfinished:
+        unfinished.mkdir()
+        model.tokenizer.save(unfinished)
         config = {
             "model_type": MODEL_TYPE,
             "retriever": to_mapping(model.config),
             "backbone": {"plugin": model.plugin, "spec": model.spec},
         }
-        (scratch / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (unfinished / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        save_file(state, scratch / WEIGHTS, metadata={"format": "pt"})
-        (scratch / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
-        _replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        save_file(state, unfinished / WEIGHTS, metadata={"format": "pt"})
+        (unfinished / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
     return folder
 
 
@@ -233,14 +227,3 @@ def _refuse(folder: Path, report: LoadReport, allow: Sequence[str]) -> None:
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _replace(scratch: Path, folder: Path) -> None:
-    """Put the finished folder in place; an old one is moved aside first, since a full folder cannot be replaced."""
-    old = None
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        os.replace(folder, old / "old")
-    os.replace(scratch, folder)
-    if old is not None:
-        shutil.rmtree(old)

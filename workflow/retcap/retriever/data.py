@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from retcap.contrastive.sampler import Key, draw
 from retcap.features import tokens
 from retcap.features.collator import image_of
+from retcap.files.whole import replacing_folder
 from retcap.pictures.images import ImagePack
 
 log = logging.getLogger(__name__)
@@ -118,12 +119,10 @@ def kept(folder: Path, mark: str, make: Callable[[Path], Any]) -> Any:
     """What `make` returned when it filled the folder; called unless the folder is there, complete, for this mark."""
     about = folder / "about.json"
     if not about.is_file() or json.loads(about.read_text())["mark"] != mark:
-        partial = folder.with_name(f".{folder.name}.partial")
-        for old in (partial, folder):
-            shutil.rmtree(old, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / "about.json").write_text(json.dumps({"mark": mark, "made": make(partial)}))
-        partial.rename(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # before the new one needs its room
+        with replacing_folder(folder) as partial:
+            partial.mkdir()
+            (partial / "about.json").write_text(json.dumps({"mark": mark, "made": make(partial)}))
     return json.loads(about.read_text())["made"]
 
 

@@ -5,7 +5,6 @@ Letters: B items, T tokens, K query tokens, H hidden size, D output size.
 
 import copy
 from collections.abc import Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from retcap.clip.tower import Backbone, Tower, count_parameters
 from retcap.retriever.config import ReTConfig
 from retcap.retriever.encoder import TOWERS, RetEncoder, Seen
 from retcap.retriever.layers import resolve
+from retcap.torch_state import seeded
 
 Side = str  # "query" or "passage"
 
@@ -169,14 +169,6 @@ class RetrieverNetwork(nn.Module):
         if token_mask is not None and rows is None:
             token_mask = token_mask | ~token_mask.any(dim=1, keepdim=True)  # softmax over nothing would be NaN
         return Seen(output, mask.float(), rows, token_mask)
-
-
-@contextmanager
-def seeded(seed: int):
-    """CPU initial weights from `seed`; the global generator is put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would reseed the accelerators too
-        yield
 
 
 def _resolve(config: ReTConfig, towers: dict[str, Tower]) -> tuple[tuple[int, ...], tuple[int, ...]]:

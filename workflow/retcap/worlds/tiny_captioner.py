@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from retcap.captioning.prompts import PROMPT_SETS
+from retcap.torch_state import seeded
 
 VOCABULARY = 800  # 256 bytes, the special tokens, and merges for the words of a small caption world
 GRID_STD = 1.0  # of row and column parts of position embeddings: places have to be told apart from the start
@@ -27,18 +28,15 @@ def train_tokenizer(
     begin, end: tokens put in front of every text and behind it. named: roles such as eos_token="</s>", or
     `extra_special_tokens` as a dict from a processor's attribute name to the token.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, processors
     from transformers import PreTrainedTokenizerFast
 
+    from retcap.clip.tokenizer import train_on_bytes
+
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # a set underneath: its order differs between processes
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
     prompts = [text.replace("{query}", "") for text in PROMPT_SETS.values()]
-    core.train_from_iterator([*corpus, *[frame, *prompts] * len(corpus)], trainer)
+    texts = [*corpus, *[frame, *prompts] * len(corpus)]
+    train_on_bytes(core, texts, special, VOCABULARY, blank_in_front=False)
     if begin is not None or end is not None:
         around = [token for token in (begin, end) if token is not None]
         core.post_processor = processors.TemplateProcessing(
@@ -51,8 +49,7 @@ def train_tokenizer(
 
 def build_model(model_class: Any, config: Any, seed: int, keep: tuple[str, ...] = ()) -> Any:
     """A random model of the configuration, drawn from `seed` alone; the caller's random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = model_class(config)
     redraw(model, torch.Generator().manual_seed(seed), keep)
     return model.eval()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from retcap import torch_state
 from retcap.captioning.model import Captioner, load
 from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad
 from retcap.worlds import tiny_captioner as tiny
@@ -60,9 +61,7 @@ def train_tiny(
     if not rows:
         raise ValueError("No training rows. train_tiny needs (image key, query, caption) tuples.")
     start = time.perf_counter()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_state.threads(threads):
         captioner = load(plugin, folder, policy=policy, prompt_set=prompt_set)
         captioner.images_remembered = len({key for key, _, _ in rows})  # every panorama is preprocessed once
         captioner.remembered_as = torch.float16  # half the memory of thousands of panoramas
@@ -72,8 +71,6 @@ def train_tiny(
         with folded_patches(captioner.model):
             history = _optimise(captioner, examples, order, steps, learning_rate, progress)
         tiny.replace_model(folder, out or folder, captioner.model)
-    finally:
-        torch.set_num_threads(before)
     return {"history": history, "seconds": time.perf_counter() - start}
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-READ_BYTES = 2**20
-
 
 def hash64(text: str) -> int:
     """Same number in every process and on every machine, unlike Python's `hash`."""
@@ -23,8 +21,5 @@ def hashes(texts: list[str]) -> np.ndarray:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(READ_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
