@@ -37,7 +37,8 @@ def cut(references: Iterable[str], path: Path, table: Path | None = None) -> int
             signs = np.frombuffer(text, np.uint8)
             ends = np.append(0, np.flatnonzero(signs == ord("\n")) + 1).astype(np.int32)
             lines = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(text)])
-            stays = pc.is_in(lines, value_set=wanted).to_numpy(zero_copy_only=False)
+            found = pc.call_function("is_in", [lines], pc.SetLookupOptions(value_set=wanted))
+            stays = found.to_numpy(zero_copy_only=False)
             stays[np.searchsorted(ends, np.flatnonzero(~plain[signs]), side="right") - 1] = True
             for at in np.flatnonzero(stays.reshape(-1, 3)[:, 1:].any(axis=1)).tolist():  # not for its probability
                 file.write(text[ends[3 * at] : ends[3 * at + 3]])
