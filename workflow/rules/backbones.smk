@@ -11,9 +11,10 @@ rule pretrain_tiny_clip:
         "<logs>/pretrain_tiny_clip.log",
     benchmark:
         "<benchmarks>/pretrain_tiny_clip.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/models.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=30,

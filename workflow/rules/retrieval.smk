@@ -16,6 +16,7 @@ rule build_m2kr_world:
         world=directory("<m2kr_world>"),
     log:
         "<m2kr_world>.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -92,6 +93,7 @@ rule normalise_retrieval:
         "<logs>/normalise_retrieval/{dataset}.log",
     benchmark:
         "<benchmarks>/normalise_retrieval/{dataset}.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -117,9 +119,10 @@ rule check_retrieval:
         checks="<results>/retrieval/checks/{dataset}.json",
     log:
         "<logs>/check_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
-    threads: plan.sized(8, 2)
+    threads: plan.sized(8, 1)
     resources:
         mem_mb=memory(1000),
         runtime=plan.sized(120, 15),
@@ -146,9 +149,10 @@ rule pack_retrieval_images:
         "<logs>/pack_retrieval_images/{side_px}px/{dataset}.log",
     benchmark:
         "<benchmarks>/pack_retrieval_images/{side_px}px/{dataset}.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
-    threads: 8
+    threads: plan.sized(8, 1)
     resources:
         mem_mb=memory(plan.sized(8000, 2000)),
         runtime=plan.sized(1440, 15),
@@ -172,6 +176,7 @@ rule audit_retrieval:
         audit="<results>/retrieval/audit/{dataset}.json",
     log:
         "<logs>/audit_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -198,6 +203,7 @@ rule screen_retrieval:
         counts="<results>/retrieval/images/{dataset}.json",
     log:
         "<logs>/screen_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -224,6 +230,7 @@ rule build_retriever:
         parameters="<results>/retrieval/parameters/{retriever}.json",
     log:
         "<logs>/build_retriever/{retriever}.log",
+    priority: TRAINING_FIRST
     retries: ALONE
     conda:
         "../../envs/models.yaml"
@@ -262,10 +269,11 @@ rule train_retriever:
         "<logs>/train_retriever/{retriever}.log",
     benchmark:
         "<benchmarks>/train_retriever/{retriever}.tsv"
+    priority: TRAINING_FIRST
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: plan.sized(16, 2)
+    threads: plan.sized(16, 1)
     resources:
         attempt=attempt,
         gpu=plan.gpus(config["retrieval"]["training"]["gpus"]),
