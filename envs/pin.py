@@ -29,6 +29,7 @@ ROOTS = {
         "jpype1",
         "msgspec",
         "pandas",
+        "pillow",
         "psutil",
         "pyarrow",
         "pycocoevalcap",

@@ -151,8 +151,9 @@ def test_what_is_not_tuned_keeps_its_weights(features: Features, tokenizer: Any,
     assert all(name.startswith("clip_project.") or "lora_" in name for name in changed)
 
 
-def test_a_trained_cell_speaks_of_what_it_sees(whole, features: Features, tokenizer: Any, tmp_path: Path):
-    model, curves = whole
+def test_a_trained_cell_speaks_of_what_it_sees(features: Features, tokenizer: Any, tmp_path: Path):
+    longer = msgspec.structs.replace(SETTINGS, epochs=16, eval_steps=80)
+    model, curves = run(features, tokenizer, tmp_path / "scratch", longer)
     about = {"cell": cell(), "vector_size": D, "vector_length": 2.0, "curves": curves}
     captioner.save(tmp_path / "cell", model, about)
     sizes = {"vocab_size": len(tokenizer), "resid_pdrop": 0.1, "initializer_range": 0.1}
@@ -163,7 +164,12 @@ def test_a_trained_cell_speaks_of_what_it_sees(whole, features: Features, tokeni
     right = [WORDS[place % 3].split()[0] in text for (text, _), place in zip(said, places, strict=True)]
     assert sum(right) >= 5
     direct = speaking.caption(
-        captioner.Loaded(model.eval(), tokenizer, about), "greedy", features.images[places], places, settings, 6
+        captioner.Loaded(model.eval(), tokenizer, about),
+        "greedy",
+        features.images[places],
+        places.tolist(),
+        settings,
+        6,
     )
     assert direct == said
     shutil.rmtree(tmp_path / "cell")

@@ -31,6 +31,7 @@ SIMCTG = "Su et al. 2022"
 PREFIX = (256.0, "GPT-2 has 1,024 positions, and an MLP for so long a prefix 20 billion parameters")
 CELLS = (24.0, "the numbers of its cells make the name of a job's folder, and names have 255 bytes")
 LAYERS = (96.0, "the published mapper has 8")
+BRANCHES = (64.0, "each is one more sequence to read at every step")
 RANK = (1024.0, "a matrix of GPT-2 has 768 rows")
 
 
@@ -87,11 +88,11 @@ class PrefixDecoding(Section):
     """How captions are decoded; every way takes what concerns it."""
 
     max_tokens: Positive = key(30, "longest caption", "tokens", most=TOKENS)
-    beams: Positive = key(5, "beams, scored by their mean log-probability", source=CODE, most=(64.0, "memory"))
+    beams: Positive = key(5, "beams, scored by their mean log-probability", source=CODE, most=BRANCHES)
     top_p: Annotated[float, Field(gt=0, le=1)] = key(0.8, "probability that the nucleus holds", source=CODE)
     temperature: PositiveNumber = key(1.0, "of sampling", source=CODE)
     alpha: Annotated[float, Field(ge=0, le=1)] = key(0.6, "weight of the penalty in contrastive search", source=SIMCTG)
-    candidates: Positive = key(4, "tokens that contrastive search chooses among", source=SIMCTG, most=(64.0, "memory"))
+    candidates: Positive = key(4, "tokens that contrastive search chooses among", source=SIMCTG, most=BRANCHES)
     batch_size: Positive = key(100, "pictures per batch", "pictures", most=BATCH)
 
 

@@ -136,7 +136,7 @@ def matched_hidden(vector_size: int, width: int, prefix_length: int, like: int) 
         h = (P - E·K) / (D + 1 + E·K)       P: parameters of the published MLP; rounded, at least 1
 
     >>> [matched_hidden(512, 768, length, like=10) for length in (1, 10, 20)]
-    [24565, 3840, 1981]
+    [24565, 3840, 1982]
     """
     target = mlp_parameters(vector_size, width, like, published_hidden(width, like))
     out = width * prefix_length
