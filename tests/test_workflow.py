@@ -26,6 +26,9 @@ GPU_RULES = {
     "search_retrieval",
     "train_retriever",
     "train_tiny_captioner",
+    "embed_prefix",
+    "train_prefix",
+    "caption_prefix",
 }
 
 
