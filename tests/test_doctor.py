@@ -264,6 +264,16 @@ def test_a_wrong_configuration_does_not_keep_the_machine_from_being_told(bare: P
     assert "CPU cores" in printed
 
 
+def test_a_configuration_named_as_a_target_is_not_answered_for_the_demo(bare: Path, capsys):
+    assert command.main(["config/quic360.yaml"]) == 1
+    assert "Write --configfile config/quic360.yaml." in capsys.readouterr().out
+
+
+def test_its_help_is_its_own(bare: Path, capsys):
+    assert command.main(["--help"]) == 0
+    assert capsys.readouterr().out.count("\n") < 20
+
+
 def test_no_part_of_it_imports_torch():
     code = "import sys; import retcap.doctor.command; assert 'torch' not in sys.modules, 'torch'"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "workflow")})

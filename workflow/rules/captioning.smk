@@ -45,7 +45,7 @@ rule prepare_captions:
         "<benchmarks>/prepare_captions.tsv"
     conda:
         "../../envs/data.yaml"
-    threads: 2
+    threads: plan.sized(4, 1)
     resources:
         mem_mb=memory(4000),
         runtime=60,

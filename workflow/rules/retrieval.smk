@@ -6,6 +6,8 @@ from retcap.retrieval.plan import FILES
 
 retrieval = plans["retrieval"]
 
+TRAINING_FIRST = 10  # the longest chain of jobs is the one through the training: what that waits for goes first
+
 
 wildcard_constraints:
     file="jsonl/.+[.]jsonl",
@@ -16,6 +18,7 @@ rule build_m2kr_world:
         world=directory("<m2kr_world>"),
     log:
         "<m2kr_world>.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -92,6 +95,7 @@ rule normalise_retrieval:
         "<logs>/normalise_retrieval/{dataset}.log",
     benchmark:
         "<benchmarks>/normalise_retrieval/{dataset}.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -117,9 +121,10 @@ rule check_retrieval:
         checks="<results>/retrieval/checks/{dataset}.json",
     log:
         "<logs>/check_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
-    threads: plan.sized(8, 2)
+    threads: plan.sized(8, 1)
     resources:
         mem_mb=memory(1000),
         runtime=plan.sized(120, 15),
@@ -146,9 +151,10 @@ rule pack_retrieval_images:
         "<logs>/pack_retrieval_images/{side_px}px/{dataset}.log",
     benchmark:
         "<benchmarks>/pack_retrieval_images/{side_px}px/{dataset}.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
-    threads: 8
+    threads: plan.sized(8, 1)
     resources:
         mem_mb=memory(plan.sized(8000, 2000)),
         runtime=plan.sized(1440, 15),
@@ -172,6 +178,7 @@ rule audit_retrieval:
         audit="<results>/retrieval/audit/{dataset}.json",
     log:
         "<logs>/audit_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -198,6 +205,7 @@ rule screen_retrieval:
         counts="<results>/retrieval/images/{dataset}.json",
     log:
         "<logs>/screen_retrieval/{dataset}.log",
+    priority: TRAINING_FIRST
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -225,9 +233,10 @@ rule pretrain_tiny_clip:
         "<logs>/pretrain_tiny_clip.log",
     benchmark:
         "<benchmarks>/pretrain_tiny_clip.tsv"
+    priority: TRAINING_FIRST
     conda:
         "../../envs/models.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=30,
@@ -250,6 +259,7 @@ rule build_retriever:
         parameters="<results>/retrieval/parameters/{retriever}.json",
     log:
         "<logs>/build_retriever/{retriever}.log",
+    priority: TRAINING_FIRST
     retries: ALONE
     conda:
         "../../envs/models.yaml"
@@ -288,10 +298,11 @@ rule train_retriever:
         "<logs>/train_retriever/{retriever}.log",
     benchmark:
         "<benchmarks>/train_retriever/{retriever}.tsv"
+    priority: TRAINING_FIRST
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: plan.sized(16, 2)
+    threads: plan.sized(16, 1)
     resources:
         attempt=attempt,
         gpu=plan.gpus(config["retrieval"]["training"]["gpus"]),

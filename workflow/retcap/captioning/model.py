@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from retcap.captioning import policies
-from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack
+from retcap.captioning.padding import TOKEN_FIELDS, Encoded, pad, stack, tiles
 from retcap.captioning.prompts import rendered, request
 from retcap.captioning.weights import Weights, identify
 from retcap.jobs import hub
@@ -126,14 +126,14 @@ class Captioner:
     def collate(self, items: list[Encoded], side: str | None = None) -> Encoded:
         """One batch on the model's device: token columns padded on `side` (the card's unless given), images stacked."""
         side = str(side or self.plugin.CARD.padding_side)
-        batch = {}
+        batch, cut = {}, tiles(items)
         for name in items[0]:
             parts = [item[name] for item in items]
             if name in TOKEN_FIELDS:
                 # The Q-Former counts positions from the left end, so its text is padded right whatever the model wants.
                 batch[name] = pad(parts, self._filler(name), "right" if name.startswith("qformer_") else side)
             else:
-                batch[name] = stack(parts)
+                batch[name] = stack(parts, cut)
             if batch[name].is_floating_point():
                 batch[name] = batch[name].to(self.dtype)
         return {name: tensor.to(self.device) for name, tensor in batch.items()}

@@ -27,9 +27,22 @@ def pad(parts: list[Tensor], filler: int, side: str) -> Tensor:
     return torch.cat(rows)
 
 
-def stack(parts: list[Tensor]) -> Tensor:
-    """Image tensors along the first axis; an axis of tiles (the second of five) is filled up with zeros."""
-    if parts[0].ndim == 5:
-        tiles = max(part.shape[1] for part in parts)
-        parts = [torch.nn.functional.pad(part, (0, 0) * 3 + (0, tiles - part.shape[1])) for part in parts]
+def tiles(items: list[Encoded]) -> list[int] | None:
+    """Into how many tiles each item's picture was cut: the second of five axes; None for a model without such."""
+    cut = [max((tensor.shape[1] for tensor in item.values() if tensor.ndim == 5), default=0) for item in items]
+    return cut if any(cut) else None
+
+
+def stack(parts: list[Tensor], counts: list[int] | None = None) -> Tensor:
+    """Image tensors along the first axis. Those with `counts` tiles, pixels and masks, are filled up with empty ones.
+
+    >>> stack([torch.ones(1, 1, 2), torch.ones(1, 2, 2)], counts=[1, 2]).sum(dim=-1).tolist()
+    [[2.0, 0.0], [2.0, 2.0]]
+    """
+    if counts is not None and [part.shape[1] if part.ndim > 1 else None for part in parts] == counts:
+        width = max(counts)
+        parts = [
+            torch.nn.functional.pad(part, (0, 0) * (part.ndim - 2) + (0, width - count))
+            for part, count in zip(parts, counts, strict=True)
+        ]
     return torch.cat(parts)

@@ -5,7 +5,8 @@
 
 C, D: concordant and discordant pairs of ratings, N = n (n - 1) / 2, T: pairs tied (Kendall 1945; Stuart 1953; as
 `scipy.stats.kendalltau`). Every rating is an observation of its own, as in all published tables, so captions that
-several people rated count as often. Published tables quote tau_c for Flickr8k-Expert, older ones tau_b.
+several people rated count as often. A metric in which less is better is turned round. Published tables quote tau_c for
+Flickr8k-Expert, older ones tau_b.
 
 Beside the metrics stand two marks: the length of a caption in words, which is what a metric must beat to be of use, and
 people among themselves: each rating against the mean of the others that the same caption got.
@@ -89,9 +90,10 @@ def _rows(name: str, judged: Judgements, context: Context, known: bool) -> list[
     rows = []
     for key, result in scoring.compute(name, module, judged.candidates, judged.references, context).items():
         said = PUBLISHED.get(key, Published(None, None)) if known else Published(None, None)
-        found = (
-            {"tau_b": None, "tau_c": None} if result.items is None else taus(result.items[judged.pair], judged.rating)
-        )
+        found: dict[str, float | None] = {"tau_b": None, "tau_c": None}
+        if result.items is not None:
+            better = result.items if module.CARD.higher_is_better else -result.items
+            found = taus(better[judged.pair], judged.rating)
         reason = result.reason
         if reason is None and found["tau_b"] is None:
             reason = "It has no values of single captions." if result.items is None else "All captions score the same."

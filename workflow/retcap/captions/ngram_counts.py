@@ -6,11 +6,11 @@ sacrebleu and pycocoevalcap (option "closest") agree on this.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from retcap.captions.frequencies import ORDERS, ngrams
+from retcap.captions.frequencies import ORDERS
 
 WIDTH = 2 + 2 * ORDERS
 
@@ -28,12 +28,16 @@ def _count_item(candidate: str, references: Sequence[str]) -> list[int]:
     closest = min((abs(len(other) - length), len(other)) for other in others)[1]
     matches, totals = [], []
     for n in range(1, ORDERS + 1):
-        own = Counter(ngrams(words, n))
+        own = Counter(_grams(words, n))
         most = dict.fromkeys(own, 0)  # the largest count in any one reference
         for other in others:
-            for gram, times in Counter(ngrams(other, n)).items():
-                if times > most.get(gram, times):
+            for gram, times in Counter(gram for gram in _grams(other, n) if gram in own).items():
+                if times > most[gram]:
                     most[gram] = times
         matches.append(sum(min(times, most[gram]) for gram, times in own.items()))
         totals.append(own.total())
     return [length, closest, *matches, *totals]
+
+
+def _grams(words: list[str], n: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[place:] for place in range(n)), strict=False)

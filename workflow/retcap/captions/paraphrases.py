@@ -19,19 +19,29 @@ from retcap.captions import java
 TABLE = "meteor/data/paraphrase-en.gz"
 LONGEST = 7  # words of the longest phrase in the table
 BLOCK = 1 << 24  # bytes of text at once
-_ODD = re.compile(rb"[^a-z0-9 \n]")
+PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789 \n"  # an entry with any other sign in a phrase stays
 _OTHER = re.compile(r"[^0-9a-z]+")
 
 
 def cut(references: Iterable[str], path: Path, table: Path | None = None) -> int:
     """Write the entries that tokenised references can match; gives their number."""
-    wanted, kept = _phrases(references), 0
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = pa.array(sorted(phrase + b"\n" for phrase in _phrases(references)), pa.binary())
+    plain = np.isin(np.arange(256), np.frombuffer(PLAIN, np.uint8))
+    kept = 0
     with open(path, "wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file:
-        for lines in _blocks(table or java.find_jar(TABLE)):
-            first, second = lines[1::3], lines[2::3]
-            stays = {at for at, pair in enumerate(zip(first, second, strict=True)) if not wanted.isdisjoint(pair)}
-            for at in sorted(stays | _odd(first) | _odd(second)):
-                file.write(b"\n".join([*lines[3 * at : 3 * at + 3], b""]))
+        for text in _blocks(table or java.find_jar(TABLE)):
+            signs = np.frombuffer(text, np.uint8)
+            ends = np.append(0, np.flatnonzero(signs == ord("\n")) + 1).astype(np.int32)
+            lines = pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(text)])
+            found = pc.call_function("is_in", [lines], pc.SetLookupOptions(value_set=wanted))
+            stays = found.to_numpy(zero_copy_only=False)
+            stays[np.searchsorted(ends, np.flatnonzero(~plain[signs]), side="right") - 1] = True
+            for at in np.flatnonzero(stays.reshape(-1, 3)[:, 1:].any(axis=1)).tolist():  # not for its probability
+                file.write(text[ends[3 * at] : ends[3 * at + 3]])
                 kept += 1
     return kept
 
@@ -41,7 +51,8 @@ def _phrases(references: Iterable[str]) -> set[bytes]:
     found: set[bytes] = set()
     for text in references:
         lower = text.lower()
-        for words in (_OTHER.sub(" ", lower).split(), [_OTHER.sub("", word) for word in lower.split()]):
+        apart, joined = _OTHER.sub(" ", lower).split(), [_OTHER.sub("", word) for word in lower.split()]
+        for words in [apart] if apart == joined else [apart, joined]:
             real = [word for word in words if word]
             for start in range(len(real)):
                 found.update(
@@ -50,27 +61,18 @@ def _phrases(references: Iterable[str]) -> set[bytes]:
     return found
 
 
-def _odd(phrases: list[bytes]) -> set[int]:
-    """Places of the phrases with other signs than letters, digits and blanks."""
-    text = b"\n".join(phrases)
-    found: set[int] = set()
-    place = at = 0
-    for match in _ODD.finditer(text):
-        at += text.count(b"\n", place, match.start())
-        place = match.start()
-        found.add(at)
-    return found
-
-
-def _blocks(table: Path) -> Iterator[list[bytes]]:
-    """The lines of the table, many entries (probability, phrase, phrase) at once."""
-    rest: list[bytes] = [b""]
+def _blocks(table: Path) -> Iterator[bytes]:
+    """The table, many whole entries (a line each of probability, phrase, phrase) at once."""
+    rest = b""
     with gzip.open(table, "rb") as file:
         while block := file.read(BLOCK):
-            lines = (rest[-1] + block).split(b"\n")
-            lines = rest[:-1] + lines
-            whole = (len(lines) - 1) // 3 * 3
-            yield lines[:whole]
-            rest = lines[whole:]
-    if rest != [b""]:
-        raise ValueError(f"{table} ends with half an entry: {rest[0]!r}. Install pycocoevalcap again.")
+            rest += block
+            if (count := rest.count(b"\n")) < 3:
+                continue
+            end = len(rest)
+            for _ in range(count % 3 + 1):  # back over the lines of an entry that is not whole
+                end = rest.rindex(b"\n", 0, end)
+            yield rest[: end + 1]
+            rest = rest[end + 1 :]
+    if rest:
+        raise ValueError(f"{table} ends with half an entry: {rest[-200:]!r}. Install pycocoevalcap again.")

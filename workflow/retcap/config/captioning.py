@@ -190,6 +190,7 @@ class Captioning(Section):
     metrics: Unique[CaptionMetric] = key(
         [
             *("bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice", "chrf", "rouge_score"),
+            "unsupported",
             *("length", "distinct", "repetition", "refusals"),
         ],
         "caption metrics, by plugin name",

@@ -19,6 +19,7 @@ from retcap.doctor import data, machine, models, scoring
 from retcap.doctor.findings import Finding, note, told
 
 SHAPES_RESULTS = False  # see retcap.reruns.digest
+CONFIG_SUFFIXES = {".yaml", ".yml", ".json"}
 DEFAULTS = Path(__file__).parents[3] / "config/config.yaml"
 PARTS: dict[str, Callable[[dict[str, Any]], Iterable[Finding]]] = {
     "This machine": machine.machine,
@@ -47,6 +48,13 @@ def resolved(arguments: Sequence[str]) -> dict[str, Any]:
 
     with contextlib.redirect_stderr(io.StringIO()):  # which profile is used
         options = cli.parse_args(["-n", *arguments])[1]
+    if taken := [target for target in options.targets if Path(target).suffix in CONFIG_SUFFIXES]:
+        raise configuration.ConfigError(
+            [
+                f"{taken[0]}: a run would take this for a target and use the demo's configuration. "
+                f"Write --configfile {taken[0]}."
+            ]
+        )
     files = [os.path.relpath(DEFAULTS), *(options.configfile or [])]
     raw: dict[str, Any] = {}
     for file in files:
@@ -58,6 +66,9 @@ def resolved(arguments: Sequence[str]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line entry. Each part is printed when it is known: Java and the hub may take a while to answer."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     warned = Warned()
     logging.getLogger("retcap").addHandler(warned)
     try:

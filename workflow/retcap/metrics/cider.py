@@ -116,7 +116,7 @@ def _weigh(sentences: list[list[str]], frequencies: "DocumentFrequencies") -> "l
             break
         # renumbering after each order keeps codes below the number of tokens, so products fit into 64 bits
         _, first, code = np.unique(code, return_index=True, return_inverse=True)
-        grams = (" ".join(words[i : i + n]) for i in start[first])
+        grams = (" ".join(words[i : i + n]) for i in start[first].tolist())
         frequency = np.array([frequencies.counts.get(gram, 1) for gram in grams], dtype=np.float64)
         idf = np.log(float(frequencies.documents)) - np.log(frequency)
         key, times = np.unique(sentence_of[start] * len(first) + code, return_counts=True)

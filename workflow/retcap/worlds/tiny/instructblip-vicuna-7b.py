@@ -3,7 +3,7 @@
 from retcap.worlds import tiny_blip as blip
 from retcap.worlds import tiny_captioner as tiny
 
-STEPS = 450  # training steps after which the tiny checkpoint sees colours and most shapes
+STEPS = 360  # training steps after which the tiny checkpoint sees colours and most shapes
 
 
 def build(folder, corpus: list[str], seed: int) -> None:

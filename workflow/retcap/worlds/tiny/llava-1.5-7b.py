@@ -2,7 +2,7 @@
 
 from retcap.worlds import tiny_captioner as tiny
 
-STEPS = 450  # training steps after which the tiny checkpoint sees colours and most shapes
+STEPS = 340  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() + ': ' }}"

@@ -2,7 +2,7 @@
 
 from retcap.worlds import tiny_captioner as tiny
 
-STEPS = 350  # training steps after which the tiny checkpoint sees colours and most shapes
+STEPS = 270  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% for message in messages %}{{ '[INST] ' if message['role'] == 'user' else ' ' }}"

@@ -2,7 +2,7 @@
 
 from retcap.worlds import tiny_captioner as tiny
 
-STEPS = 320  # training steps after which the tiny checkpoint sees colours and most shapes
+STEPS = 250  # training steps after which the tiny checkpoint sees colours and most shapes
 
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
