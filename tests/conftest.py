@@ -7,6 +7,9 @@ Byte code is found also where Python may not keep it beside the packages. What t
 import os
 import shutil
 import signal
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +40,22 @@ def shaped_modules() -> list[str]:
     return [module for module, text in modules().items() if "\nfrom jaxtyping import" in text]
 
 
-def unimported() -> tuple[str, ...]:
-    """Modules whose annotations name what type checkers alone import."""
-    return tuple(module for module, text in modules().items() if "\nif TYPE_CHECKING:\n" in text)
+class Unchecked:
+    """Finds the modules whose annotations name what type checkers alone import, as if nothing checked them."""
+
+    names = frozenset(module for module, text in modules().items() if "\nif TYPE_CHECKING:" in text)
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in cls.names else None
+        if spec is not None:
+            spec.loader = SourceFileLoader(name, str(spec.origin))
+        return spec
 
 
+beartype_package("retcap", conf=BeartypeConf(is_pep484_tower=True))  # as for type checkers, an int will do for a float
 jaxtyping.install_import_hook(shaped_modules(), "beartype.beartype")
-# As for type checkers, an int will do for a float.
-beartype_package("retcap", conf=BeartypeConf(is_pep484_tower=True, claw_skip_package_names=unimported()))
+sys.meta_path.insert(0, Unchecked)
 
 
 def pytest_sessionstart() -> None:

@@ -20,7 +20,7 @@ from retcap.files import jsonl
 from retcap.files.whole import replacing
 from retcap.pictures.images import ImagePack
 
-Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
+Item = tuple[str, str, str | float | None]  # item id, query, image key (None or NaN: the image could not be read)
 
 
 class Finished:

@@ -65,7 +65,7 @@ LINE_BREAKS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")  # everything s
 PREDICTIONS = ("image_path", "instruction", "reference", "prediction", "prediction_raw", "status")
 
 
-def write_items(path: str | Path, items: pd.DataFrame | list[dict]) -> None:
+def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
     """Write pairs.parquet. ValueError on a repeated item_id."""
     _write(path, items, ITEMS, unique=True)
 
@@ -75,7 +75,7 @@ def read_items(path: str | Path) -> pd.DataFrame:
     return _read(path, ITEMS)
 
 
-def write_requests(path: str | Path, items: pd.DataFrame | list[dict]) -> None:
+def write_requests(path: Path, items: pd.DataFrame | list[dict]) -> None:
     """Write requests.parquet: equal bytes as long as the same pictures are asked about in the same way."""
     _write(path, pd.DataFrame(items).sort_values("item_id"), REQUESTS, unique=True)
 
@@ -85,7 +85,7 @@ def read_requests(path: str | Path) -> pd.DataFrame:
     return _read(path, REQUESTS)
 
 
-def write_rows(path: str | Path, rows: pd.DataFrame | list[dict]) -> None:
+def write_rows(path: Path, rows: pd.DataFrame | list[dict]) -> None:
     """Write rows.parquet: the reference is null where the cell was empty, item_id where the row belongs to no item."""
     _write(path, rows, ROWS, defaults={"beyond_limit": False})
 
@@ -95,7 +95,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     return _read(path, ROWS)
 
 
-def write_captions(path: str | Path, captions: pd.DataFrame | list[dict]) -> None:
+def write_captions(path: Path, captions: pd.DataFrame | list[dict]) -> None:
     """Write captions.parquet, with the column `cleaned` if it is there. Columns that may be null may be left out."""
     captions = pd.DataFrame(captions)
     schema = CLEANED if "cleaned" in captions else CAPTIONS
@@ -110,9 +110,7 @@ def read_captions(path: str | Path) -> pd.DataFrame:
     return _read(path, CLEANED, optional=("cleaned",))
 
 
-def _write(
-    path: str | Path, data: Any, schema: pa.Schema, *, unique: bool = False, defaults: dict | None = None
-) -> None:
+def _write(path: Path, data: Any, schema: pa.Schema, *, unique: bool = False, defaults: dict | None = None) -> None:
     data = pd.DataFrame(data)
     if unique and len(data) and (twice := data["item_id"].duplicated()).any():
         raise ValueError(f"{path}: item_id {next(iter(data['item_id'][twice]))} occurs twice.")
@@ -147,7 +145,7 @@ def frame(records: list[dict], schema: pa.Schema = CAPTIONS) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def write_predictions(path: str | Path, rows: pd.DataFrame, captions: pd.DataFrame) -> None:
+def write_predictions(path: Path, rows: pd.DataFrame, captions: pd.DataFrame) -> None:
     """Write the `<model>_predictions.csv`: one line per row of the input CSV, the caption of its pair repeated.
 
     A row whose pair was quarantined has an empty prediction and the status `quarantined`, one that
@@ -193,7 +191,7 @@ def check_same_pictures(requests: pd.DataFrame, captions: pd.DataFrame) -> None:
         )
 
 
-def write_json(path: str | Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
     """Write indented JSON; NaN is an error, because other readers refuse it."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
