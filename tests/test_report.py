@@ -33,6 +33,7 @@ from retcap.report import (
 )
 from retcap.report import examples as examples_module
 from retcap.report.caption_differences import model_tests, sight_table
+from retcap.report.captioning import query_table
 from retcap.report.inputs import CaptioningInputs, ReportInputs, RetrievalInputs
 from retcap.report.page import build_report
 from retcap.report.scores import System
@@ -658,6 +659,40 @@ def test_records_of_another_configuration_are_counted_and_left_out(tmp_path):
     assert [job["wildcards"] for job in found["jobs"]] == ["captioner=now"]
     assert found["older"] == 1
     assert [(row["rule"], row["jobs"], row["duration"]) for row in found["rules"]] == [("caption", 1, "2.0 s")]
+
+
+def test_records_from_before_the_work_was_divided_anew_are_left_out(tmp_path):
+    """One job captioned, then three, then two: only the records of the two count."""
+    for shards in (1, 3, 2):
+        for shard in range(shards):
+            own = {"captioner": "a"} | ({"shard": str(shard)} if shards > 1 else {})
+            when = {1: "01", 3: "02", 2: "03"}[shards]
+            record = {"rule": "caption", "wildcards": own, "params": {"shards": shards}, "seconds": 5.0}
+            path = tmp_path / ("/".join(own.values()) + ".json")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(record | {"started": f"2026-01-{when}T00:00:00"}))
+    found = jobs.section(tmp_path, None, {"captioner": ["a"]})
+    assert [job["wildcards"] for job in found["jobs"]] == ["captioner=a, shard=0", "captioner=a, shard=1"]
+    assert found["older"] == 2
+    assert found["seconds"] == "10.0 s"
+
+
+def test_the_hardest_query_is_one_with_enough_pairs():
+    def pairs(query: str, count: int) -> list[dict[str, str]]:
+        return [{"item_id": f"{query}{n}", "query": query} for n in range(count)]
+
+    items = [*pairs("sea", 20), *pairs("cars", 21), *pairs("trains", 2), *pairs("art", 20)]
+    score = {"sea": 0.5, "cars": 0.25, "trains": 0.0, "art": 0.4}
+    scores = {one["item_id"]: score[one["query"]] for one in items}
+    table = query_table(items, {"a": scores, "human": {"sea0": 2.0}}, ["a"])
+    assert table is not None
+    assert table["ends"] == {
+        "hardest": {"query": "cars", "mean": 0.25, "human": None},
+        "easiest": {"query": "sea", "mean": 0.5, "human": 2.0},
+    }
+    few = query_table(pairs("trains", 3), {"a": {"trains0": 1.0}}, ["a"])
+    assert few is not None
+    assert few["ends"] is None
 
 
 def test_leaks_and_bounds_are_shown(page):

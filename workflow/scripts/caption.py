@@ -27,6 +27,7 @@ with job.start(snakemake) as run:
     tried = bool(lost.failed) and run.try_again(reason, same=lost.same)
     files.write_captions(run.out.captions, captions)
     counts = {"failed": lost.failed, "of": lost.of, "first": lost.first, "tried_again": tried}
-    files.write_json(run.out.outcome, result | {"failed_pairs": counts} | provenance.peak_memory())
+    used = provenance.peak_memory() | {"energy_j": run.energy_j}
+    files.write_json(run.out.outcome, result | {"failed_pairs": counts} | used)
     if lost.failed:
         messages.tell("warning", f"{reason}, the first: {lost.first}")

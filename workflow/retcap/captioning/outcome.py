@@ -50,7 +50,9 @@ def merged(parts: Sequence[dict[str, Any]], captions: Any) -> dict[str, Any]:
     }
     sums = {name: sum(part[name] for part in parts) for name in ("kept_from_before", "at_token_cap")}
     peaks = {name: max((part.get(name) or 0.0 for part in parts), default=0.0) or None for name in PEAKS}
-    return first | sums | peaks | counted(captions) | {"failed_pairs": pairs}
+    spent = [part.get("energy_j") for part in parts]
+    energy = {"energy_j": None if None in spent else sum(filter(None, spent))}
+    return first | sums | peaks | energy | counted(captions) | {"failed_pairs": pairs}
 
 
 def jobs(captioner: str, found: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from retcap.jobs import devices, provenance, scratch
+from retcap.jobs import devices, energy, provenance, scratch
 from retcap.jobs.failures import record as failure_record
 from retcap.jobs.failures.guard import Guard, NotRun
 from retcap.jobs.failures.record import Failure
@@ -52,6 +52,7 @@ class Run:
     snakemake: Any
     failed: dict[str, Failure]  # by path: inputs whose jobs failed, of those that the script accepts
     guard: Guard | None
+    energy_before: list[float] | None = None
 
     @cached_property
     def scratch(self) -> Path:
@@ -73,6 +74,11 @@ class Run:
         """
         assert self.guard is not None, "a rule that is tried again stands in `alone` of its study's plan"
         return self.guard.try_again(reason, same, job)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules that the leased GPUs have taken since the job began; None where their driver does not tell."""
+        return energy.since(self.energy_before, self.devices)
 
     @property
     def device(self) -> str:
@@ -101,8 +107,10 @@ def start(snakemake: Any, accept_failed: Sequence[str] | bool = ()) -> Iterator[
             guard.begin()
         with devices.lease(int(snakemake.resources.get("gpu", 0))) as leased:
             record["devices"] = leased
+            record["energy_before"] = energy.counters(leased)
             log.info("start %s", provenance.describe(record))
-            yield Run(SimpleNamespace(**staged), leased, snakemake.threads, progress, snakemake, failed, guard)
+            given = SimpleNamespace(**staged), leased, snakemake.threads, progress, snakemake, failed, guard
+            yield Run(*given, energy_before=record["energy_before"])
             _publish(snakemake, staged)
         if guard:
             guard.end()

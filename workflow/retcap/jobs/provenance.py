@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from retcap.files.whole import replacing
+from retcap.jobs import energy
 from retcap.reruns import params
 
 SHAPES_RESULTS = False  # see retcap.reruns.digest
@@ -28,6 +29,7 @@ PACKAGES = (
     "pycocoevalcap",
     "pandas",
 )
+PASSING = ("clock", "energy_before")  # what `end` makes something else of
 KIB_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is KiB on Linux and bytes on macOS
 
 
@@ -53,10 +55,11 @@ def begin(snakemake: Any) -> dict[str, Any]:
 
 
 def end(record: dict[str, Any], log_file: Path, status: str) -> None:
-    """Add seconds, peak memory and device, and write the record beside the log file (whole or not at all)."""
+    """Add seconds, peak memory, energy and device, and write the record beside the log file (whole or not at all)."""
     record = dict(record)
     record["seconds"] = round(time.monotonic() - record.pop("clock"), 3)
     record |= peak_memory()
+    record["energy_j"] = energy.since(record.pop("energy_before", None), record["devices"])
     record["device"] = _device()
     record["status"] = status
     with replacing(log_file.with_suffix(".json")) as partial:
@@ -75,7 +78,7 @@ def peak_memory() -> dict[str, float | None]:
 
 def describe(record: dict[str, Any]) -> str:
     """The record as the head of a log file."""
-    return json.dumps({key: value for key, value in record.items() if key != "clock"}, indent=1, default=str)
+    return json.dumps({key: value for key, value in record.items() if key not in PASSING}, indent=1, default=str)
 
 
 @cache

@@ -47,6 +47,7 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "output": output_table(systems, captions, inputs.max_new_tokens),
         "agreement": agreement.table(inputs.agreement, inputs.agreement_failed),
         "cost": cost_plot(systems),
+        "energy": any((one.record.get("cost") or {}).get("joules_per_caption") is not None for one in systems),
         "cap": inputs.max_new_tokens,
         "cleaning": scores.cleaning_table(systems),
         "setup": setup_table(systems, captions),
@@ -168,7 +169,23 @@ def query_table(
         }
         for query in order
     ]
-    return {"models": shown, "rows": rows, "few": FEW_PAIRS}
+    return {"models": shown, "rows": rows, "few": FEW_PAIRS, "ends": _ends(members, means, headline.get("human"))}
+
+
+def _ends(
+    members: Mapping[str, Sequence[str]],
+    means: Mapping[str, Sequence[float | int | None]],
+    human: Mapping[str, float] | None,
+) -> dict[str, dict[str, Any]] | None:
+    """The queries that the models describe worst and best, of those with enough pairs; None where there are not two."""
+    known = {query: mean for query, row in means.items() if (mean := _mean(row)) is not None}
+    enough = sorted((mean, query) for query, mean in known.items() if len(members[query]) >= FEW_PAIRS)
+    if len(enough) < 2:
+        return None
+    return {
+        name: {"query": query, "mean": mean, "human": _mean([(human or {}).get(item) for item in members[query]])}
+        for name, (mean, query) in {"hardest": enough[0], "easiest": enough[-1]}.items()
+    }
 
 
 def _captions(path: Path) -> Rows:

@@ -16,11 +16,11 @@ def section(
 ) -> dict[str, Any]:
     """Values for `provenance.html`; jobs in the order they started.
 
-    `known`: wildcard -> values that the configuration has now. Records of other values, left from an earlier
-    configuration, are counted and not shown: their outputs are no part of this page.
+    `known`: wildcard -> values that the configuration has now. Records of other values or of another number of shards,
+    left from an earlier configuration, are counted and not shown: their outputs are no part of this page.
     """
     found = sorted(read_records(folder), key=lambda record: (str(record.get("started")), str(record.get("rule"))))
-    records = [record for record in found if is_current(record, known or {})]
+    records = as_divided_now([record for record in found if is_current(record, known or {})])
     environments = distinct([record.get("versions") or {} for record in records])
     return {
         "jobs": [_job(record, environments) for record in records],
@@ -45,6 +45,22 @@ def is_current(record: Mapping[str, Any], known: Mapping[str, Collection[str]]) 
     """
     wildcards = record.get("wildcards") or {}
     return all(value in known[name] for name, value in wildcards.items() if name in known)
+
+
+def as_divided_now(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Records, the newest last, without those from before the work of their rule was divided among its jobs anew.
+
+    >>> one = {"rule": "caption", "wildcards": {"captioner": "a"}, "params": {"shards": 1}}
+    >>> two = {"rule": "caption", "wildcards": {"captioner": "a", "shard": "0"}, "params": {"shards": 2}}
+    >>> as_divided_now([one, two]) == [two]
+    True
+    """
+    newest = {record["rule"]: _division(record) for record in records}
+    return [record for record in records if _division(record) == newest[record["rule"]]]
+
+
+def _division(record: Mapping[str, Any]) -> tuple[list[str], Any]:
+    return sorted(record.get("wildcards") or {}), (record.get("params") or {}).get("shards")
 
 
 def by_rule(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
