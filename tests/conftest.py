@@ -1,5 +1,6 @@
-"""Before the first test: annotations are checked at run time, and what tests start finds byte code and a quick start.
+"""Before the first test: annotations with shapes are checked, and what tests start finds byte code and a quick start.
 
+RETCAP_ANNOTATIONS=all checks those of the whole package.
 Byte code is found also where Python may not keep it beside the packages. What the tests start says the same whether
 `uv run pytest` or Python itself started them.
 """
@@ -53,9 +54,10 @@ class Unchecked:
         return spec
 
 
-beartype_package("retcap", conf=BeartypeConf(is_pep484_tower=True))  # as for type checkers, an int will do for a float
+if os.environ.get("RETCAP_ANNOTATIONS") == "all":
+    beartype_package("retcap", conf=BeartypeConf(is_pep484_tower=True))  # as for type checkers, an int is a float, too
+    sys.meta_path.insert(0, Unchecked)
 jaxtyping.install_import_hook(shaped_modules(), "beartype.beartype")
-sys.meta_path.insert(0, Unchecked)
 
 
 def pytest_sessionstart() -> None:
