@@ -50,6 +50,21 @@ class Plan:
         """What a job of the full study asks for, or one of the demo: a cluster's short queues take only small jobs."""
         return full if self.config["device"] == "cuda" else small
 
+    def backbone(self, name: str) -> dict[str, Any]:
+        """Settings of a backbone, one of those that studies share."""
+        return self.config["backbones"][name]
+
+    def backbone_folder(self, name: str) -> str | list[str]:
+        """Folder of a backbone, a rule's or the user's own, so that new weights in it count; nothing for a hub id."""
+        source = self.backbone(name)["checkpoint"]
+        if source == "tiny":
+            return f"{self.results}/models/tiny_clip"
+        return source if Path(source).is_dir() else []
+
+    def backbone_weights(self, name: str) -> list[str]:
+        """Files of a backbone's own checkpoint folder."""
+        return checkpoint_files(self.backbone(name)["checkpoint"])
+
     def code(self, script: str, *files: Path, **names: Iterable[str]) -> str:
         """Digest of a script, of all it imports, of further files, and of plugins: their `names` by kind."""
         used = [plugins.path(kind, name) for kind, own in names.items() for name in own]
