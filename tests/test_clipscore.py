@@ -8,7 +8,7 @@ import pytest
 import tiny_backbones
 from retcap import plugins
 from retcap.captioning.plan import CaptioningPlan
-from retcap.captions import clip_features, scoring
+from retcap.captions import clip_encoding, clip_features, scoring
 from retcap.captions.clip_features import ClipFeatures
 from retcap.captions.context import NO_ENCODER, Context
 from retcap.config import resolve
@@ -84,15 +84,15 @@ def test_vectors_are_those_of_the_encoder_and_outlive_the_job(folder: Path, tmp_
     import torch
     from PIL import Image
 
-    monkeypatch.setattr(clip_features, "BATCH", 2)
+    monkeypatch.setattr(clip_encoding, "BATCH", 2)
     backbone = plugins.load("backbones", "clip_open_clip").load(folder)
     draw = np.random.default_rng(2)
     pack = {name: draw.integers(0, 256, (40, 80, 3), dtype=np.uint8) for name in ("b", "a", "c", "unused")}
     texts = ["a red bus", "", " ", "two cars", "a tree", "a red bus", "word " * 500]
-    made = clip_features.encode(backbone, "tiny", pack, ["a", "b", "c", "a"], texts)
+    made = clip_encoding.encode(backbone, "tiny", pack, ["a", "b", "c", "a"], texts)
     assert sorted(made.images) == ["a", "b", "c"]
     assert sorted(made.texts) == sorted({text for text in texts if text.strip()})
-    lengths = [int(backbone.tokenizer([clip_features.PROMPT + text]).attention_mask.sum()) for text in made.texts]
+    lengths = [int(backbone.tokenizer([clip_encoding.PROMPT + text]).attention_mask.sum()) for text in made.texts]
     assert made.cut == lengths.count(backbone.tokenizer.context_length) > 0
     side = backbone.image.side_px
     pixels = np.asarray(Image.fromarray(pack["b"]).resize((side, side), Image.Resampling.BICUBIC))
@@ -129,7 +129,7 @@ def test_the_tiny_encoder_judges_the_generated_world_alone(monkeypatch, tmp_path
     assert real.encoder is not None
     assert real.encoder["label"] == "a/b@0123456789ab"
     assert real.clip_features() == "results/demo/captioning/clip_features.parquet"
-    for own in ({"encoder": None}, {"metrics": ["cider"]}):
+    for own in ({"encoder": None}, {"metrics": ["cider"]}, {"encoder": "tiny", **mine}):
         assert planned(monkeypatch, tmp_path, **own).clip_features() == []
 
 

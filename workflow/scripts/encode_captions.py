@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from retcap import plugins
-from retcap.captions import clip_features, files
+from retcap.captions import clip_encoding, clip_features, files
 from retcap.captions.clean import clean
 from retcap.jobs import job
 from retcap.pictures.images import ImagePack
@@ -20,5 +20,5 @@ with job.start(snakemake, accept_failed=["captions"]) as run:
         snakemake.input.get("model") or own["checkpoint"], revision=own["revision"]
     )
     images = pairs["image_key"].dropna()
-    found = clip_features.encode(backbone, own["label"], ImagePack(snakemake.input.pack), images, texts, run.device)
+    found = clip_encoding.encode(backbone, own["label"], ImagePack(snakemake.input.pack), images, texts, run.device)
     clip_features.write(found, run.out.features)

@@ -140,8 +140,8 @@ class CaptioningPlan(StudyPlan):
         The tiny one knows drawn worlds alone, so it judges no captions of the user's own.
         """
         name = self.own["encoder"]
-        if name is None or "clipscore" not in self.own["metrics"]:
-            return None
+        if name not in self.plan.config["backbones"] or "clipscore" not in self.own["metrics"]:
+            return None  # null, or the default where `backbones` has no tiny one
         own = self.plan.backbone(name)
         if own["checkpoint"] == "tiny":
             return own | {"label": "tiny"} if self.generated else None
