@@ -49,7 +49,7 @@ ROOTS = {
             "pillow",
             "psutil",
         ),
-        *("pyarrow", "torch", "torchvision", "tqdm", "transformers"),
+        *("pyarrow", "scikit-learn", "torch", "torchvision", "tqdm", "transformers"),
     ],
     "report": [
         "altair",

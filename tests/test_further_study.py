@@ -77,7 +77,7 @@ def test_a_mistake_in_a_further_study_is_named_with_its_place(checkout: Path):
 def test_the_generated_files_of_the_configuration_know_a_further_study(checkout: Path):
     python(checkout, "retcap.config.files")
     defaults = yaml.safe_load((checkout / "config/config.yaml").read_text())
-    assert defaults["studies"] == ["retrieval", "captioning", "bricks"]
+    assert defaults["studies"] == ["retrieval", "captioning", "transfer", "bricks"]
     assert defaults["brick_world"] == {"count": 20}
     assert defaults["bricks"]["colours"] == ["red", "blue"]
     assert "# study 9: bricks are counted\nbricks:" in (checkout / "config/config.yaml").read_text()
@@ -86,11 +86,11 @@ def test_the_generated_files_of_the_configuration_know_a_further_study(checkout:
 
 def test_every_study_has_all_its_files():
     names = set(configured.ALL)
-    assert names >= {"retrieval", "captioning"}
+    assert names >= {"retrieval", "captioning", "transfer"}
     assert names == {path.parent.name for path in (ROOT / "workflow/retcap").glob("*/plan.py")}
     assert names == {path.stem for path in Path(sections.__file__).parent.glob("*.py")} - {"__init__"}
     assert names == {path.stem for path in (TEMPLATES / "studies").glob("*.html")}
-    assert names == {path.stem for path in (ROOT / "workflow/rules").glob("*.smk")} - {"common", "report"}
+    assert names == {path.stem for path in (ROOT / "workflow/rules").glob("*.smk")} - {"backbones", "common", "report"}
     for name in names:
         module, wanted = sections.load(name), ("params", "inputs", "section", "opening", "contents")
         assert [function for function in wanted if not hasattr(module, function)] == []

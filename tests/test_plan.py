@@ -233,10 +233,10 @@ def test_captions_are_compared_with_people_only_where_that_baseline_runs():
     assert captioning(baselines=["blind"]).human_captions() == []
 
 
-@pytest.mark.parametrize("study", ["retrieval", "captioning"])
+@pytest.mark.parametrize("study", ["retrieval", "captioning", "transfer"])
 def test_a_study_that_does_not_run_has_nothing_to_report_or_to_check(study: str):
     plans = studies.plans(planned(studies=[study]))
-    assert list(plans) == ["retrieval", "captioning"]
+    assert list(plans) == ["retrieval", "captioning", "transfer"]
     assert [own.name for own in studies.running(plans)] == [study]
     names = set(studies.checked(plans)) - {"summaries"}
     assert names == {f"{study}.{name}" for name in plans[study].checked()} - {"captioning.summaries"}

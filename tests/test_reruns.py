@@ -27,7 +27,9 @@ FOUND = SCORED_R | {"search_retrieval", "compare_indexes"}
 EMBEDDED = FOUND | {"embed_retrieval"}
 TRAINED = EMBEDDED | {"train_retriever"}
 BUILT = TRAINED | {"build_retriever", "summarise_retrieval"}
-CLIP = BUILT | {"pretrain_tiny_clip", "encode_captions"} | SCORED
+SCORED_T = PAGE | {"score_transfer", "summarise_transfer"}
+EMBEDDED_T = SCORED_T | {"embed_transfer"}
+CLIP = BUILT | EMBEDDED_T | SCORED | {"pretrain_tiny_clip", "encode_captions"}
 SCREENED = TRAINED | {"screen_retrieval"}
 READ = SCREENED | {"normalise_retrieval", "check_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
@@ -71,6 +73,15 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={near_duplicate_bits: null}": PAGE | {"audit_retrieval"},
     "retrieval={datasets: {m2kr_okvqa: {weight: 9}}}": TRAINED,
     "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,
+    "transfer_world={seed: 5}": EMBEDDED_T | {"build_transfer_world"},
+    "transfer={k: [1, 5]}": SCORED_T,
+    "transfer={bootstrap_draws: 500}": SCORED_T,
+    "transfer={few_shot: {shots: [1, 2]}}": SCORED_T,
+    "transfer={probe: {c_high: 100}}": SCORED_T,
+    "transfer={batch_size: 7}": EMBEDDED_T,
+    "transfer={sets: {digits: {templates: ['a {}']}}}": EMBEDDED_T,
+    "transfer={sets: {digits: null}}": EMBEDDED_T,  # small sets share a job
+    "transfer={pixels: false}": EMBEDDED_T,
     "panorama_world={test_images: 61}": WORLD,
     "panorama_world={train_images: 2501}": WORLD,
     "panorama_world={seed: 5}": WORLD,
@@ -131,9 +142,16 @@ EDITS = {  # (file, old text, new text) -> the rules that must run
     ("workflow/retcap/analysis/compare.py", "ROUNDS = 10_000", "ROUNDS = 20_000"): {
         "summarise_retrieval",
         "summarise_captioning",
+        "summarise_transfer",
         "report",
         "check",
     },
+    ("workflow/retcap/transfer/hits.py", "import numpy as np", "import numpy as np\nCHANGED = 1"): SCORED_T
+    - {"write_config"},
+    ("workflow/retcap/worlds/transfer/shifts.py", "NOISE = 32.0", "NOISE = 33.0"): (
+        EMBEDDED_T | {"build_transfer_world"}
+    )
+    - {"write_config"},
     ("workflow/retcap/captioning/differences.py", '"held out"', '"held  out"'): {
         "summarise_captioning",
         "report",
@@ -297,7 +315,8 @@ def test_a_retriever_that_takes_another_side_packs_for_itself_and_leaves_the_oth
     assert packing == [f"packing the images of {name} at 96 px" for name in sets]
     others = PAGE | {"summarise_retrieval", "pack_retrieval_images"}
     own = {"build_retriever", "train_retriever", "embed_retrieval", "search_retrieval", "score_retrieval"}
-    assert rules_to_run(text) == others | own
+    assert rules_to_run(text) == others | own | EMBEDDED_T
+    assert [title for title in titles if "features" in title] == ["features by wide", "scoring features by wide"]
     assert not [title for title in titles if re.search(r"\bret2|-ret2|tiny|random", title.replace("wide-ret2", ""))]
 
 

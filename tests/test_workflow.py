@@ -19,7 +19,14 @@ from workflow_copy import copy_workflow
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-GPU_RULES = {"caption", "embed_retrieval", "search_retrieval", "train_retriever", "train_tiny_captioner"}
+GPU_RULES = {
+    "caption",
+    "embed_retrieval",
+    "embed_transfer",
+    "search_retrieval",
+    "train_retriever",
+    "train_tiny_captioner",
+}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    task: str  # "captioning", "retrieval", or "world" for a generator
+    task: str  # "captioning", "retrieval", "classification", or "world" for a generator
     licence: str
     source: str
     citation: str

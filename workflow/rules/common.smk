@@ -108,5 +108,6 @@ config.clear()  # the order of the keys is the model's from here on, wherever th
 config.update(resolved)
 plan = Plan(config, HERE)
 plans = studies.plans(plan)
+TRAINING_FIRST = 10  # the longest chain of jobs is the one through the retriever: what that waits for goes first
 FAILED_BEFORE = tries.failures(plan.results)
 closing.announce(plan.results)

@@ -6,8 +6,6 @@ from retcap.retrieval.plan import FILES
 
 retrieval = plans["retrieval"]
 
-TRAINING_FIRST = 10  # the longest chain of jobs is the one through the training: what that waits for goes first
-
 
 wildcard_constraints:
     file="jsonl/.+[.]jsonl",
@@ -223,37 +221,10 @@ rule screen_retrieval:
         "../scripts/screen_retrieval.py"
 
 
-rule pretrain_tiny_clip:
-    input:
-        world="<m2kr_world>",
-    output:
-        model=directory("<results>/models/tiny_clip"),
-        history="<results>/retrieval/tiny_clip.json",
-    log:
-        "<logs>/pretrain_tiny_clip.log",
-    benchmark:
-        "<benchmarks>/pretrain_tiny_clip.tsv"
-    priority: TRAINING_FIRST
-    conda:
-        "../../envs/models.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(4000),
-        runtime=30,
-    params:
-        training=lookup("retrieval/tiny_clip", within=config),
-        seed=lookup("seed", within=config),
-        code=plan.code("pretrain_tiny_clip", backbones=["clip_open_clip"]),
-    message:
-        "pre-training the tiny CLIP"
-    script:
-        "../scripts/pretrain_tiny_clip.py"
-
-
 rule build_retriever:
     input:
-        backbone=lambda wildcards: retrieval.backbone_folder(retrieval.backbone_name(wildcards.retriever)),
-        weights=lambda wildcards: retrieval.backbone_weights(retrieval.backbone_name(wildcards.retriever)),
+        backbone=lambda wildcards: plan.backbone_folder(retrieval.backbone_name(wildcards.retriever)),
+        weights=lambda wildcards: plan.backbone_weights(retrieval.backbone_name(wildcards.retriever)),
     output:
         model=directory("<results>/models/untrained-{retriever}"),
         parameters="<results>/retrieval/parameters/{retriever}.json",
@@ -270,7 +241,7 @@ rule build_retriever:
         runtime=15,
     params:
         again=again("build_retriever"),
-        backbone=lambda wildcards: retrieval.backbone(retrieval.backbone_name(wildcards.retriever)),
+        backbone=lambda wildcards: plan.backbone(retrieval.backbone_name(wildcards.retriever)),
         layer_strategy=lambda wildcards: retrieval.retriever(wildcards.retriever)["layer_strategy"],
         cell=lambda wildcards: retrieval.retriever(wildcards.retriever)["cell"],
         freeze=lookup("retrieval/training/freeze", within=config),

@@ -64,7 +64,7 @@ def dot_plot(dots: Sequence[Dot], axis: str, alt_text: str) -> Markup:
     bars = bars.encode(y=row, x=alt.X("low:Q", title=axis, scale=scale), x2="high:Q", color=colour)
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=["model", "baseline"], range=["circle", "diamond"]), legend=None)
     points = base.mark_point(filled=True, size=75, opacity=1).encode(y=row, x=position, color=colour, shape=shape)
-    return _svg((guides + bars + points).properties(width=225, height=alt.Step(21)), alt_text)
+    return svg((guides + bars + points).properties(width=225, height=alt.Step(21)), alt_text)
 
 
 def cost_plot(dots: Sequence[Dot], costs: Sequence[float], axis: str, alt_text: str) -> Markup:
@@ -78,7 +78,7 @@ def cost_plot(dots: Sequence[Dot], costs: Sequence[float], axis: str, alt_text: 
     bars = bars.encode(y=alt.Y("low:Q", title=axis), y2="high:Q")
     points = base.mark_point(filled=True, size=75, opacity=1, color=SERIES[0]).encode(y=y)
     names = base.mark_text(align="left", dx=8, dy=-6, fontSize=12, color=INK).encode(y=y, text="name:N")
-    return _svg((bars + points + names).properties(width=LINE_WIDTH_PX, height=220), alt_text)
+    return svg((bars + points + names).properties(width=LINE_WIDTH_PX, height=220), alt_text)
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ def recall_curves(curves: Mapping[str, Mapping[int, float | int]], title: str, a
     ks = sorted({record["k"] for record in records})
     x = alt.X("k:Q", title="K", scale=alt.Scale(type="log"), axis=alt.Axis(values=ks, grid=False, format="d"))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
-    return _svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
+    return svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def training_curve(points: Sequence[Point], title: str, alt_text: str) -> Markup:
     """One quantity over training steps, thinned by averaging neighbours."""
     records = [{"system": title, "step": step, "value": value} for step, value in _thin(points)]
     x, y = _step_axis(), alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
-    return _svg(_lines(records, [title], x, y, dots=False).properties(width=LINE_WIDTH_PX, height=200), alt_text)
+    return svg(_lines(records, [title], x, y, dots=False).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def evaluation_curves(curves: Mapping[str, Sequence[Point]], title: str, alt_text: str) -> Markup:
@@ -138,7 +138,7 @@ def evaluation_curves(curves: Mapping[str, Sequence[Point]], title: str, alt_tex
         {"system": name, "step": step, "value": value} for name, points in curves.items() for step, value in points
     ]
     x, y = _step_axis(), alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
-    return _svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
+    return svg(_lines(records, list(curves), x, y).properties(width=LINE_WIDTH_PX, height=200), alt_text)
 
 
 def gap_plot(gaps: Sequence[Gap], k: int, alt_text: str) -> Markup:
@@ -165,7 +165,7 @@ def gap_plot(gaps: Sequence[Gap], k: int, alt_text: str) -> Markup:
         color=alt.Color("kind:N", scale=colours, legend=None),
         shape=alt.Shape("kind:N", scale=shapes, legend=None),
     )
-    return _svg((joined + points).properties(width=300, height=alt.Step(30)), alt_text)
+    return svg((joined + points).properties(width=300, height=alt.Step(30)), alt_text)
 
 
 def _name_axis(names: list[str]) -> alt.Y:
@@ -199,7 +199,8 @@ def _thin(points: Sequence[Point]) -> list[Point]:
     return [(sum(p[0] for p in group) / len(group), sum(p[1] for p in group) / len(group)) for group in groups]
 
 
-def _svg(chart: Chart, alt_text: str) -> Markup:
+def svg(chart: Chart, alt_text: str) -> Markup:
+    """A chart in the report's look, with a label for those who cannot see it."""
     # Names come from data: Vega's renderer escapes them in text nodes, and `html.escape` does so for the label.
     # Not validated: the tests draw every kind of plot, and checking each again costs a third of the time.
     spec = chart.configure(**_theme()).properties(background="transparent").to_dict(validate=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from retcap import plugins
-from retcap.plan import Alone, StudyPlan, checkpoint_files
+from retcap.plan import Alone, StudyPlan
 from retcap.retrieval import banner
 from retcap.retrieval.system_names import RANDOM, UNTRAINED, ZERO_SHOT
 from retcap.retrieval.trainings import Training, trainings
@@ -93,21 +93,6 @@ class RetrievalPlan(StudyPlan):
         """Data sets whose test queries the pipeline makes itself."""
         return [name for name, own in self.own["datasets"].items() if any(map(self._is_generated, own["test"]))]
 
-    def backbone(self, name: str) -> dict[str, Any]:
-        """Settings of a backbone."""
-        return self.plan.config["backbones"][name]
-
-    def backbone_folder(self, name: str) -> str | list[str]:
-        """Folder of a backbone, a rule's or the user's own, so that new weights in it count; nothing for a hub id."""
-        source = self.backbone(name)["checkpoint"]
-        if source == "tiny":
-            return f"{self.plan.results}/models/tiny_clip"
-        return source if Path(source).is_dir() else []
-
-    def backbone_weights(self, name: str) -> list[str]:
-        """Files of a backbone's own checkpoint folder."""
-        return checkpoint_files(self.backbone(name)["checkpoint"])
-
     def retriever(self, training: str) -> dict[str, Any]:
         """Settings of the retriever that a training trains."""
         return self.own["retrievers"][self.trainings[training].retriever]
@@ -118,7 +103,7 @@ class RetrievalPlan(StudyPlan):
 
     def training_code(self, script: str, training: str) -> str:
         """Digest of a script that builds or trains a retriever, with the plugin of its backbone."""
-        return self.plan.code(script, backbones=[self.backbone(self.backbone_name(training))["plugin"]])
+        return self.plan.code(script, backbones=[self.plan.backbone(self.backbone_name(training))["plugin"]])
 
     def training_settings(self) -> dict[str, Any]:
         """Training settings that reach the script; the others belong to the model, to the names and to the outputs."""
@@ -126,7 +111,7 @@ class RetrievalPlan(StudyPlan):
 
     def side_px(self, system: str) -> int | None:
         """Side of the pictures that a system takes; None for random vectors, which take none."""
-        return None if system == RANDOM else self.backbone(self._backbone_of(system))["side_px"]
+        return None if system == RANDOM else self.plan.backbone(self._backbone_of(system))["side_px"]
 
     def sides_px(self) -> list[int]:
         """Every side that some system takes. The first is the main retriever's, which is also audited and screened."""
@@ -158,19 +143,19 @@ class RetrievalPlan(StudyPlan):
     def system_backbone(self, system: str) -> dict[str, Any] | None:
         """Settings of the backbone that a zero-shot system is; None for the others."""
         name = self.zero_shot(system)
-        return self.backbone(name) if name is not None else None
+        return self.plan.backbone(name) if name is not None else None
 
     def system_folder(self, system: str) -> str | list[str]:
         """Folder of a system's model, if a rule makes it."""
         if system == RANDOM:
             return []
         name = self.zero_shot(system)
-        return self.backbone_folder(name) if name is not None else f"{self.plan.results}/models/{system}"
+        return self.plan.backbone_folder(name) if name is not None else f"{self.plan.results}/models/{system}"
 
     def system_weights(self, system: str) -> list[str]:
         """Files of the own checkpoint folder that a zero-shot system is; nothing for the others."""
         name = self.zero_shot(system)
-        return self.backbone_weights(name) if name is not None else []
+        return self.plan.backbone_weights(name) if name is not None else []
 
     def system_checkpoint(self, system: str) -> str | None:
         """Hub id and revision, or folder, of weights that no rule makes; None for the others."""
@@ -187,7 +172,7 @@ class RetrievalPlan(StudyPlan):
         """Digest of the embedding script with the backbone plugin that the system uses."""
         if system == RANDOM:
             return self.plan.code("embed_retrieval")
-        return self.plan.code("embed_retrieval", backbones=[self.backbone(self._backbone_of(system))["plugin"]])
+        return self.plan.code("embed_retrieval", backbones=[self.plan.backbone(self._backbone_of(system))["plugin"]])
 
     def results(self, pattern: str) -> list[str]:
         """One path per (system, data set) below the study's results, systems first."""

@@ -1,0 +1,21 @@
+"""Features of sets by encoders: vectors of their pictures, prompts and captions."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retcap.features import encoders, frozen, image_sets
+from retcap.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with job.start(snakemake) as run:
+    params, model = snakemake.params, snakemake.input.get("model")
+    encoder = cache(lambda name: encoders.load(name, model, params.backbone, run.device, **params.embedding))
+    for one in params.readings:
+        source = Path(one["folder"]) if one["folder"] else None
+        own = {name: one[name] for name in ("templates", "metric", "train_per_class")}
+        folder = run.out.features / one["encoder"] / one["set"]
+        plugin = image_sets.load(one["plugin"])
+        frozen.embed(folder, plugin, source, encoder(one["encoder"]), threads=run.threads, own=own)
