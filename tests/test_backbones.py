@@ -12,6 +12,8 @@ from retcap.clip import side
 from retcap.clip.tower import ImageInput, count_parameters
 from tiny_backbones import image_caption_pairs, meta_backbone, save_hf_clip, save_open_clip
 
+pytestmark = pytest.mark.numeric
+
 B = 3
 TEXTS = ["a red disc", "a blue square and a ring", ""]
 

@@ -1,7 +1,5 @@
 """CIDEr's document frequencies belong to the split, whichever of its pictures are there."""
 
-from types import SimpleNamespace
-
 import pytest
 from PIL import Image
 
@@ -40,7 +38,7 @@ def copies(tmp_path):
             Image.new("RGB", (4, 2)).save(folder / f"{picture}.png")
         names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
         names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
-        out = SimpleNamespace(**{key: folder / "out" / file for key, file in names.items()})
+        out = prepare.Outputs(**{key: folder / "out" / file for key, file in names.items()})
         prepare.prepare(folder / "test.csv", out)
         made.append(out)
     return made

@@ -16,6 +16,8 @@ import quick_start
 from retcap.contrastive import cached_gradient, gather, loss
 from retcap.contrastive.cached_gradient import split
 
+pytestmark = pytest.mark.numeric
+
 ROWS, IN, H = 7, 4, 6
 SHARES = {2: [4, 3], 3: [2, 3, 2]}  # rows per rank, uneven
 

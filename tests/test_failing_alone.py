@@ -7,6 +7,7 @@ two runs, neither configuration nor code, because the tripwire lies in a module 
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,9 +45,27 @@ def captioning(models: str = MODELS, more: str = "") -> list[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the workflow with the tripwire in it."""
-    copy_workflow(tmp_path)
-    (tmp_path / "workflow/tripwire.py").write_text(TRIPWIRE)
-    job = tmp_path / "workflow/retcap/jobs/job.py"
+    return tripwired(tmp_path)
+
+
+@pytest.fixture
+def captioned(tmp_path: Path) -> Path:
+    """The same after one run of the captioning study, in which nothing failed; made once in a session of tests."""
+    shared = quick_start.folder() / "captioned"
+    with quick_start.locked(shared):
+        if not shared.exists():
+            made = tripwired(shared.with_name("captioning"))
+            done = run(made, *captioning())
+            assert done.returncode == 0, done.stdout
+            made.rename(shared)
+    shutil.copytree(shared, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path
+
+
+def tripwired(folder: Path) -> Path:
+    copy_workflow(folder)
+    (folder / "workflow/tripwire.py").write_text(TRIPWIRE)
+    job = folder / "workflow/retcap/jobs/job.py"
     text = job.read_text()
     assert text.count("            yield Run(") == 1
     job.write_text(
@@ -54,7 +73,7 @@ def checkout(tmp_path: Path) -> Path:
             "            yield Run(", "            __import__('tripwire').check(snakemake)\n            yield Run("
         )
     )
-    return tmp_path
+    return folder
 
 
 def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess:
@@ -88,12 +107,12 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "results/demo/captioning/all_models_summary.json").read_text())
 
 
-def test_a_captioner_that_fails_fails_alone_and_the_same_command_tries_it_again(checkout: Path):
-    results = checkout / "results/demo"
+def test_a_captioner_that_fails_fails_alone_and_the_same_command_tries_it_again(captioned: Path):
+    results = captioned / "results/demo"
     options = captioning(more=f", options: {{{BAD}: {{checkpoint: nobody/nothing}}}}")
-    first = run(checkout, *options)
+    first = run(captioned, *options)
     assert first.returncode != 0
-    found = summary(checkout)
+    found = summary(captioned)
     assert (found["total"], found["completed"], found["failed"]) == (2, 1, 1)
     assert "cannot load `nobody/nothing`" in found["failures"][BAD]
     assert "nobody/nothing" in (results / "report.html").read_text()
@@ -110,15 +129,15 @@ def test_a_captioner_that_fails_fails_alone_and_the_same_command_tries_it_again(
     assert json.loads((results / "captioning/llava-1.5-7b_metrics.json").read_text())["metrics"]["bleu4"] is not None
     with pytest.raises(UnicodeDecodeError):
         pd.read_csv(results / f"captioning/{BAD}_predictions.csv")
-    second = run(checkout, *options)
+    second = run(captioned, *options)
     assert second.returncode != 0
     assert started(second.stdout) == AGAIN
-    good = run(checkout, *captioning())
+    good = run(captioned, *captioning())
     assert good.returncode == 0, good.stdout
     assert f"captioning with {BAD}" in good.stdout
     assert "captioning with llava-1.5-7b" not in good.stdout
-    assert summary(checkout)["failures"] == {}
-    assert "Nothing to be done" in run(checkout, "-n", *captioning()).stdout
+    assert summary(captioned)["failures"] == {}
+    assert "Nothing to be done" in run(captioned, "-n", *captioning()).stdout
 
 
 def test_a_killed_captioner_fails_alone_and_the_same_command_finishes_it(checkout: Path):
@@ -192,38 +211,39 @@ def break_a_query(checkout: Path) -> None:
     file.write_text(text.replace(place, f"{head}\n{trip}{tail}"))
 
 
-def test_failed_pairs_are_counted_and_tried_again_and_too_many_fail_the_model(checkout: Path):
-    break_a_query(checkout)
+def test_failed_pairs_are_counted_and_tried_again_and_too_many_fail_the_model(captioned: Path):
+    break_a_query(captioned)
+    shutil.rmtree(captioned / "results/demo/.scratch/caption")  # else no pair would be captioned again
     lenient = captioning(models="[llava-1.5-7b]", more=", max_failed_share: 0.9")
-    first = run(checkout, *lenient, BREAK_QUERY=QUERY)
-    items = pd.read_parquet(checkout / "results/demo/captioning/pairs.parquet")
+    first = run(captioned, *lenient, BREAK_QUERY=QUERY)
+    items = pd.read_parquet(captioned / "results/demo/captioning/pairs.parquet")
     broken = items["query"].tolist().count(QUERY)
     assert 0 < broken < len(items)
     assert first.returncode == 0, first.stdout
     counted = f"{broken} of {len(items)} pairs failed"
     assert f"llava-1.5-7b: {counted} and count as zero (the first: OSError: the tripwire); the next run" in first.stdout
-    again = run(checkout, *lenient, BREAK_QUERY=QUERY)  # the same pairs in the same way: no third try
+    again = run(captioned, *lenient, BREAK_QUERY=QUERY)  # the same pairs in the same way: no third try
     assert again.returncode == 0
     assert "captioning with llava-1.5-7b" in again.stdout
     assert "they failed twice in the same way" in again.stdout
-    assert "Nothing to be done" in run(checkout, "-n", *lenient, BREAK_QUERY=QUERY).stdout
+    assert "Nothing to be done" in run(captioned, "-n", *lenient, BREAK_QUERY=QUERY).stdout
 
     strict = captioning(models="[llava-1.5-7b]", more=", max_failed_share: 0.05")
-    judged = run(checkout, *strict, BREAK_QUERY=QUERY)
+    judged = run(captioned, *strict, BREAK_QUERY=QUERY)
     assert judged.returncode != 0
     assert "captioning with" not in judged.stdout  # another threshold does not caption again
     reason = f"{counted}, more than captioning.max_failed_share (0.05) allows; the first: OSError: the tripwire"
-    assert summary(checkout)["failures"] == {"llava-1.5-7b": reason}
+    assert summary(captioned)["failures"] == {"llava-1.5-7b": reason}
     assert f"  - llava-1.5-7b: {reason}." in judged.stdout
-    assert reason in (checkout / "results/demo/report.html").read_text()
+    assert reason in (captioned / "results/demo/report.html").read_text()
     strict = captioning(models="[llava-1.5-7b]", more=", max_failed_share: 0.05, shards: 2")
-    mended = run(checkout, *strict)
+    mended = run(captioned, *strict)
     assert mended.returncode == 0, mended.stdout
     assert "captioning with llava-1.5-7b, shard 1" in mended.stdout
-    found = json.loads((checkout / "results/demo/captioning/captions/llava-1.5-7b.json").read_text())
+    found = json.loads((captioned / "results/demo/captioning/captions/llava-1.5-7b.json").read_text())
     assert found["kept_from_before"] == len(items) - broken  # by one job; two caption what had failed alone
     assert (found["failed_pairs"]["failed"], found["failed_pairs"]["of"]) == (0, len(items))
-    assert "Nothing to be done" in run(checkout, "-n", *strict).stdout
+    assert "Nothing to be done" in run(captioned, "-n", *strict).stdout
 
 
 def retrieval() -> list[str]:
@@ -282,10 +302,10 @@ def test_a_retriever_that_fails_fails_alone_and_the_same_command_tries_it_again(
     assert "bad" in set(table["system"])
     assert "Nothing to be done" in run(checkout, "-n", *retrieval()).stdout
 
-
-def test_when_all_retrievers_fail_the_report_says_so(checkout: Path):
+    # and when all fail, the report says so
     options = [option.replace("datasets:", "baselines: [untrained], datasets:") for option in retrieval()]
-    done = run(checkout, *options, TRIPWIRE="build_retriever bad=raise;build_retriever ret2=raise")
+    trips = "build_retriever bad=raise;build_retriever ret2=raise"
+    done = run(checkout, *options, "--forcerun", "build_retriever", TRIPWIRE=trips)
     assert done.returncode != 0
     page = (checkout / "results/demo/report.html").read_text()
     assert "No retrieval system finished" in page

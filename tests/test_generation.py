@@ -9,6 +9,8 @@ import torch
 import tiny_captioners
 from retcap.captioning import generate
 
+pytestmark = pytest.mark.numeric
+
 pytest_plugins = ["tiny_captioners"]
 LOGITS_ATOL = 1e-4  # float32 sums in another order give about 4e-6, the wrong padding side gives 1e-2 and more
 TOKENS = 12

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import quick_start
 from retcap.captioning import prompts
 from retcap.captions import elsewhere, files
 from retcap.captions.clean import clean_captions
@@ -46,9 +45,9 @@ def records() -> dict[str, dict]:
 def run(folder: Path, configuration: str, *arguments: str) -> str:
     """What Snakemake says of the configuration of an example."""
     file = f"config/{configuration}.yaml"
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", file, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    how = {"cwd": folder, "env": environment, "jobs": "torch"}
+    done = quick_start.snakemake("--cores", "1", "--configfile", file, *arguments, **how)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

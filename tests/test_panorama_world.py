@@ -4,7 +4,6 @@ import collections
 import csv
 import hashlib
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ def prepared(world, tmp_path_factory):
         "images": "images",
         "quarantine": "quarantine.jsonl",
     }
-    out = SimpleNamespace(**{key: out / name for key, name in names.items()}, coverage=out / "coverage.json")
+    out = prepare.Outputs(**{key: out / name for key, name in names.items()}, coverage=out / "coverage.json")
     return out, prepare.prepare(world[0] / "test.csv", out)
 
 

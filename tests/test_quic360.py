@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,7 +40,7 @@ def picture(path, seed=0, size=(8, 4)):
 def outputs(folder):
     names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
     names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
-    return SimpleNamespace(**{key: folder / "out" / name for key, name in names.items()})
+    return prepare.Outputs(**{key: folder / "out" / name for key, name in names.items()})
 
 
 def quarantine(out):

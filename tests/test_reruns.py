@@ -75,6 +75,7 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "retrieval={datasets: {m2kr_okvqa: null}}": TRAINED,
     "transfer_world={seed: 5}": EMBEDDED_T | {"build_transfer_world"},
     "transfer={k: [1, 5]}": SCORED_T,
+    "transfer={near_duplicate_cosine: 0.99}": SCORED_T,
     "transfer={bootstrap_draws: 500}": SCORED_T,
     "transfer={few_shot: {shots: [1, 2]}}": SCORED_T,
     "transfer={probe: {c_high: 100}}": SCORED_T,

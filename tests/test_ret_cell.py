@@ -11,6 +11,8 @@ from retcap.retriever import layers
 from retcap.retriever.cell import Modality, RetCell, sinusoids
 from retcap.retriever.config import ReTConfig
 
+pytestmark = pytest.mark.numeric
+
 B, K, H, T, P = 3, 4, 8, 5, 6
 HEADS = 2
 

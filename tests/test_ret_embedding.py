@@ -17,6 +17,8 @@ from retcap.pictures.images import ImagePack
 from retcap.search import exact as search
 from vector_shards import write_shard
 
+pytestmark = pytest.mark.numeric
+
 SIZE = 8  # of the tiny model's vectors
 FP32 = 1e-5  # batches of other shapes add fp32 terms in another order
 

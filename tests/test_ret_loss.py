@@ -14,6 +14,8 @@ from torch import nn
 from retcap.contrastive import cached_gradient, loss
 from retcap.contrastive.cached_gradient import split
 
+pytestmark = pytest.mark.numeric
+
 B, H = 5, 7
 EXACT = {"rtol": 0, "atol": 1e-13}  # sums of up to 100 terms of size 10 or less: 100 * 10 * 2**-53 = 1.1e-13
 

@@ -10,6 +10,8 @@ from retcap.retriever.config import ReTConfig
 from retcap.retriever.model import RetrieverModel
 from tiny_backbones import meta_backbone, save_hf_clip, save_open_clip
 
+pytestmark = pytest.mark.numeric
+
 B = 4
 TEXTS = ["a red disc", "", "a blue square and a ring", "a ring"]
 SMALL = {"hidden_size": 12, "num_queries": 3, "num_heads": 2}

@@ -12,6 +12,8 @@ from retcap.features import encoding, tokens
 from retcap.pictures.images import ImagePack
 from retcap.retriever.validation import Validation, ValidationFiles
 
+pytestmark = pytest.mark.numeric
+
 KS = (1, 3, 7)
 OPTIONS = {"batch_size": 16, "precision": "fp32", "threads": 1}
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +59,7 @@ def test_rows_in_are_rows_used_and_rows_set_aside(folder, lines, require_images)
     (folder / "test.csv").write_bytes(content(lines).encode())
     names = {"items": "items.parquet", "requests": "requests.parquet", "rows": "rows.parquet", "images": "images"}
     names |= {"quarantine": "quarantine.jsonl", "coverage": "coverage.json"}
-    out = SimpleNamespace(**{key: folder / "out" / name for key, name in names.items()})
+    out = prepare.Outputs(**{key: folder / "out" / name for key, name in names.items()})
     expected = sum(has_caption(line) and (line[0] in THERE or not require_images) for line in lines)
     if not expected:
         with pytest.raises((ValueError, FileNotFoundError), match=r"can be used|but no rows"):

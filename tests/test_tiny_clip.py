@@ -149,8 +149,12 @@ def test_wrong_pairs_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path):
-    """The demo's own settings on its own pictures: 384 looks (8 colours x 8 shapes x 6 patterns), chance 0.26 %."""
+def test_the_demos_recipe_begins_to_tell_the_worlds_things_apart(tmp_path):
+    """The demo's own settings on its own pictures: 384 looks (8 colours x 8 shapes x 6 patterns), chance 0.26 %.
+
+    A fifth of its steps: two seeds gave 14 and 16 times chance, 87 and 82 % of the colours, and 1.4 and 1.8 times
+    chance for the better of shape and pattern.
+    """
     from retcap.datasets import m2kr_world
     from retcap.retriever import pairs
     from retcap.worlds.m2kr import drawing, looks
@@ -159,7 +163,7 @@ def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path):
     small = {"valid_queries": 10, "test_queries": 10, "entities": 40, "okvqa_passages": 40}
     m2kr_world.build(tmp_path / "world", seed=0, train_queries=few, **small)
     pictures, captions = pairs.read(tmp_path / "world" / "pairs.csv", 64)
-    tiny_clip.pretrain_tiny_clip(tmp_path / "model", pictures, captions, seed=0, threads=1)
+    tiny_clip.pretrain_tiny_clip(tmp_path / "model", pictures, captions, steps=100, seed=0, threads=1)
     rng, every = np.random.default_rng(5), looks.all_looks()
     labels = rng.integers(0, len(every), 1000)
     views = [drawing.random_view(rng) for _ in labels]
@@ -171,6 +175,6 @@ def test_the_demos_recipe_tells_the_worlds_things_apart(tmp_path):
     true = [every[label] for label in labels]
     both = list(zip(guessed, true, strict=True))
     right = {part: float(np.mean([getattr(a, part) == getattr(b, part) for a, b in both])) for part in true[0]._fields}
-    assert np.mean([a == b for a, b in both]) > 20 / len(every)
-    assert right["colour"] > 0.9
-    assert max(right["shape"] * 8, right["pattern"] * 6) > 2  # one of them at least twice as often as by chance
+    assert np.mean([a == b for a, b in both]) > 6 / len(every)
+    assert right["colour"] > 0.6
+    assert max(right["shape"] * 8, right["pattern"] * 6) > 1.25  # three standard errors above chance

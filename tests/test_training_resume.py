@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import quick_start
 from ret_world import job, tiny_model, write_world
 from retcap import plugins
 from retcap.contrastive import training
@@ -33,8 +35,9 @@ SETTINGS = (
     "tiny_clip: {steps: 2, batch_size: 8, side_px: 32}, retrievers: {ret2: {cell: {hidden_size: 16, num_queries: 2}}}, "
     "training: {epochs: 3, per_device_batch_size: 4, save_steps: 4, load_best: false}}"
 )
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", SETTINGS]
+SNAKEMAKE = ["-m", "snakemake", "--cores", "1", "--config", SETTINGS]
 STEPS, STEPS_PER_EPOCH = 45, 15
+PATIENCE_S = 1800  # a busy machine is slow
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +52,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen:
-    """Snakemake in a process group of its own; its jobs belong to the same group."""
-    command = [*SNAKEMAKE, *options, "--", str(MODEL)]
+    """Snakemake in a session of its own. What is killed here takes all that it started with it."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    environment[quick_start.EXECUTABLE] = quick_start.python("torch", environment)
+    command = [quick_start.python("snakemake", environment), *SNAKEMAKE, *options, "--", str(MODEL)]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment, **pipe)
 
 
 def ended(run: subprocess.Popen) -> tuple[int, str]:
-    text = run.communicate(timeout=180)[0]
+    text = run.communicate(timeout=PATIENCE_S)[0]
     return run.returncode, text
 
 
@@ -69,17 +73,24 @@ def checkpoint(folder: Path) -> int:
 
 def wait_for_checkpoint(run: subprocess.Popen, folder: Path, after: int) -> None:
     """Return as soon as there is a checkpoint later than step `after`."""
-    deadline = time.monotonic() + 180
-    while checkpoint(folder) <= after:
-        assert run.poll() is None, run.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: checkpoint(folder) > after or run.poll() is not None)
+    assert run.poll() is None, run.communicate()[0]
 
 
-def training_process(run: subprocess.Popen) -> psutil.Process:
+def training_process(folder: Path) -> psutil.Process:
     """The script of the rule train_retriever."""
-    children = psutil.Process(run.pid).children(recursive=True)
-    return next(child for child in children if child.cmdline()[-1:][0].endswith(".train_retriever.py"))
+    client = str(ROOT / "tests/quick_client.py")
+    lines = {one: one.cmdline() for one in inside(folder)}
+    return next(one for one, line in lines.items() if client in line and line[-1].endswith(".train_retriever.py"))
+
+
+def inside(folder: Path) -> list[psutil.Process]:
+    """The processes that have a folder as theirs."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            found += [one] if one.status() != psutil.STATUS_ZOMBIE and Path(one.cwd()) == folder else []
+    return found
 
 
 def resumed_from(folder: Path) -> int:
@@ -93,7 +104,7 @@ def resumed_from(folder: Path) -> int:
 def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
     run = start(checkout)
     wait_for_checkpoint(run, checkout, after=0)
-    training_process(run).kill()  # as when the machine runs out of memory
+    training_process(checkout).kill()  # as when the machine runs out of memory
     status, text = ended(run)
     first = checkpoint(checkout)
     assert status != 0
@@ -103,7 +114,7 @@ def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
 
     run = start(checkout)
     wait_for_checkpoint(run, checkout, after=first)
-    os.killpg(run.pid, signal.SIGKILL)  # Snakemake and all its jobs, as when the power fails
+    run.kill()  # with all its jobs, as when the power fails
     assert ended(run)[0] == -signal.SIGKILL
     assert resumed_from(checkout) == first
     second = checkpoint(checkout)
@@ -136,22 +147,29 @@ def test_a_killed_training_resumes_to_the_same_weights(checkout: Path):
 def test_a_killed_torchrun_ends_and_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Only the job's own process is killed: torchrun and its ranks must not live on and keep the folder locked."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHON_EXEC", quick_start.python("torch"))  # of torchrun, for its ranks
+    monkeypatch.setattr(sys, "executable", quick_start.python("torch"))
     world, initial = write_world(tmp_path / "world"), tiny_model(tmp_path)
-    options = {"per_device_batch_size": 4, "epochs": 6, "load_best": False, "patience": None}
+    options = {"per_device_batch_size": 4, "epochs": 3, "load_best": False, "patience": None}
     killed, whole = (job(world, initial, tmp_path / name, **options) for name in ("killed", "whole"))
     (tmp_path / "job.json").write_bytes(msgspec.json.encode(killed))
     code = (
-        "import sys, msgspec\nfrom pathlib import Path\nfrom retcap.contrastive import training\n"
-        "job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=training.TrainingJob)\ntraining.launch(job, 2)"
+        "import os, sys, msgspec\nfrom pathlib import Path\nfrom retcap.contrastive import training\n"
+        "Path('pid').write_text(str(os.getpid()))\n"
+        "job = msgspec.json.decode(Path('../job.json').read_bytes(), type=training.TrainingJob)\n"
+        "training.launch(job, 2)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), quick_start.EXECUTABLE: sys.executable}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "job.json")], env=environment, **quiet)
+    here = tmp_path / "here"
+    here.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=here, env=environment, **quiet)
     wait_until(lambda: (tmp_path / "killed/checkpoint-4/trainer_state.json").exists() or parent.poll() is not None)
-    children = psutil.Process(parent.pid).children(recursive=True)
-    assert len(children) >= 3  # torchrun and two ranks
-    parent.kill()
-    wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    started = inside(here)
+    assert len(started) >= 2 * 4  # the job, torchrun and two ranks, each with its `quick_client`
+    os.kill(int((here / "pid").read_text()), signal.SIGKILL)
+    assert parent.wait() == -signal.SIGKILL
+    wait_until(lambda: not inside(here))
     assert not Path(killed.output).exists()
     for one in (killed, whole):
         training.launch(one, gpus=2)
@@ -160,7 +178,7 @@ def test_a_killed_torchrun_ends_and_resumes_to_the_same_weights(tmp_path: Path, 
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

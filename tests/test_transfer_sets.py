@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from retcap import plugins
-from retcap.features import encoders, frozen, image_sets
+from retcap.features import encoders, frozen, image_sets, trained_on
 from retcap.pictures import perceptual
-from retcap.transfer import overlap, results, scoring
+from retcap.transfer import overlap, results, scoring, study
 from retcap.worlds.transfer import build, shifts
 
 
@@ -224,6 +224,46 @@ def test_planted_copies_are_found_and_little_else(pixel_features: frozen.Feature
     assert near.sum() <= len(planted) + 6
 
 
+def test_pictures_behind_a_backbone_are_found_again(pixel_features: frozen.Features, tmp_path: Path):
+    from retcap.worlds.transfer.build import COPY
+
+    plugin, rng = image_sets.load("webdataset_tars"), np.random.default_rng(8)
+    source = Path(pixel_features.about["folder"])
+    seen = [item.picture for item in plugin.items(source, "test")][:5]
+    for number, data in enumerate(seen):
+        Image.open(io.BytesIO(data)).save(tmp_path / f"{number}.jpg", **COPY)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "other.png")
+    names = [*(f"{number}.jpg" for number in range(5)), "other.png", "0.jpg", "gone.png"]
+    (tmp_path / "pairs.csv").write_text("filepath,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    (tmp_path / "out").mkdir()
+    encoder = encoders.PixelEncoder()
+    assert trained_on.write(tmp_path / "out", tmp_path / "pairs.csv", encoder, threads=2) == 6
+    settings = scoring.Settings([1], 1, 32.0, 1.0, 10.0, 1, 200, 0.2, 4, 0.999, [1], 200, 0)
+    folder = tmp_path / "features"
+    frozen.embed(folder, plugin, source, encoder, threads=1)
+    record, _ = study.score(folder, {}, settings, tmp_path / "out" / trained_on.FILE)
+    copies = record["overlap"]["training"]["overlapping"]
+    assert copies <= record["overlap"]["training, by vector"]["overlapping"] < 64  # of pixels, so of copies at least
+    found = record["overlap"]["pre-training"]
+    assert (found["pictures"], found["overlapping"]) == (6, 5)
+    probe = found["classifiers"]["probe"]
+    assert probe["gain"]["low"] <= probe["gain"]["value"] == pytest.approx(probe["all"] - probe["clean"])
+    assert study.score(folder, {}, settings)[0]["overlap"].get("pre-training") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("picture\na.png\n", r"pairs.csv has no column `filepath` \(found: picture\)"),
+        ("filepath\na.png\n", r"pairs.csv: none of 1 pictures can be read\. Paths start from its folder"),
+    ],
+)
+def test_a_list_of_pictures_that_says_nothing_is_an_error(text: str, said: str, tmp_path: Path):
+    (tmp_path / "pairs.csv").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        trained_on.write(tmp_path, tmp_path / "pairs.csv", encoders.PixelEncoder(), threads=1)
+
+
 def test_vectors_near_one_another_are_found_in_blocks_as_without(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(4)
     train, test = rng.standard_normal((11, 3)), rng.standard_normal((7, 3))
@@ -268,7 +308,7 @@ def test_what_cannot_be_used_goes_to_the_quarantine(tmp_path: Path):
     assert len(frozen.read(tmp_path / "out").rows("test")) == 10
 
 
-SETTINGS = scoring.Settings([1, 2], 3, 32.0, 0.1, 10.0, 1, 200, 0.2, 4, [1, 5], 100, 0)
+SETTINGS = scoring.Settings([1, 2], 3, 32.0, 0.1, 10.0, 1, 200, 0.2, 4, None, [1, 5], 100, 0)
 
 
 def with_prompts(found: frozen.Features) -> frozen.Features:

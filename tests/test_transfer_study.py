@@ -21,7 +21,7 @@ from retcap.worlds.transfer import build, shifts
 from transfer_words import WordEncoder
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = scoring.Settings([1, 2, 4], 3, 32.0, 1.0, 100.0, 1, 200, 0.2, 4, [1, 5], 200, 0)
+SETTINGS = scoring.Settings([1, 2, 4], 3, 32.0, 1.0, 100.0, 1, 200, 0.2, 4, None, [1, 5], 200, 0)
 DIGITS = {"plugin": "sklearn_digits"}
 ENCODERS = {"words": WordEncoder, "pixels": PixelEncoder}
 
@@ -173,6 +173,10 @@ def test_the_plan_of_the_demo():
     assert own.features("pixels", "digits") == "results/demo/transfer/features/tiny/pixels/digits"
     assert own.embedded("tiny") == ["results/demo/transfer/features/tiny"]
     assert [one["shifts"] for one in own.scorings("tiny")] == [{}] * 4
+    assert own.trained_on("tiny").endswith("/pairs.csv")
+    assert own.trained_on("tiny").startswith(own.pictures("tiny"))  # the folder that a rule makes
+    hashes = "results/demo/transfer/features/tiny/trained_on.npy"
+    assert [one["trained_on"] for one in own.scorings("tiny")] == [hashes, None, hashes, None]
     assert own.scores()[1] == ("things", "pixels", "results/demo/transfer/scores/tiny")
     assert scoring.Settings(**own.settings()).shots == [1, 2, 4, 8, 16]
 
@@ -212,6 +216,7 @@ def test_a_shift_in_another_set_is_scored_with_its_base():
         "encoder": "pixels",
         "set": "digits",
         "features": f"{folder}digits/pixels/digits",
+        "trained_on": None,
         "shifts": {"sketches": f"{folder}sketches/pixels/sketches"},
     }
 
@@ -219,6 +224,8 @@ def test_a_shift_in_another_set_is_scored_with_its_base():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
+        ({"trained_on": {"tinny": "a.csv"}}, r"transfer.trained_on.tinny.*no backbone is named `tinny`. Did you mean"),
+        ({"trained_on": {"tiny": "gone.csv"}}, r"transfer.trained_on.tiny.*no file at `gone.csv`"),
         ({"backbones": ["tinny"]}, r"transfer.backbones.*`tinny` is no backbone. Did you mean `tiny`"),
         ({"sets": {"mine": {"plugin": "image_folder"}}}, r"transfer.sets.mine.folder.*is null, and image_folder reads"),
         (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import quick_start
 from retcap import plugins
 from retcap.captioning import model
 from retcap.worlds import recipes
@@ -87,13 +88,17 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def trained(one_thread, tmp_path_factory):
-    """Briefly trained tiny checkpoints by captioner name."""
+def trained(one_thread):
+    """Briefly trained tiny checkpoints by captioner name: folders that all workers share, to be read only."""
 
     class Made(dict):
         def __missing__(self, name):  # when a test first asks for it
-            folder = tmp_path_factory.mktemp(name)
-            build_and_train(name, folder, steps=STEPS.get(name, 60))
+            folder = quick_start.folder() / f"trained-{name}"
+            with quick_start.locked(folder):
+                if not folder.exists():
+                    unfinished = folder.with_name(f"unfinished-{name}")
+                    build_and_train(name, unfinished, steps=STEPS.get(name, 60))
+                    unfinished.rename(folder)
             self[name] = folder
             return folder
 

@@ -30,6 +30,7 @@ rule embed_transfer:
         files=lambda wildcards: transfer.files(wildcards.bundle),
         model=lambda wildcards: plan.backbone_folder(transfer.backbone(wildcards.bundle)),
         weights=lambda wildcards: plan.backbone_weights(transfer.backbone(wildcards.bundle)),
+        pictures=lambda wildcards: transfer.pictures(wildcards.bundle),
     output:
         features=directory("<results>/transfer/features/{bundle}"),
     log:
@@ -50,6 +51,7 @@ rule embed_transfer:
         backbone=lambda wildcards: plan.backbone(transfer.backbone(wildcards.bundle)),
         embedding=transfer.embedding(),
         readings=lambda wildcards: transfer.readings(wildcards.bundle),
+        trained_on=lambda wildcards: transfer.trained_on(wildcards.bundle),
         code=lambda wildcards: transfer.embedding_code(wildcards.bundle),
     message:
         "features by {wildcards.bundle} ({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"

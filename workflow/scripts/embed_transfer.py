@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retcap.features import encoders, frozen, image_sets
+from retcap.features import encoders, frozen, image_sets, trained_on
 from retcap.jobs import job
 
 if TYPE_CHECKING:
@@ -19,3 +19,6 @@ with job.start(snakemake) as run:
         folder = run.out.features / one["encoder"] / one["set"]
         plugin = image_sets.load(one["plugin"])
         frozen.embed(folder, plugin, source, encoder(one["encoder"]), threads=run.threads, own=own)
+    if params.trained_on is not None:
+        first = encoder(params.readings[0]["encoder"])  # the backbone
+        trained_on.write(run.out.features, Path(params.trained_on), first, threads=run.threads)

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 with job.start(snakemake) as run:
     settings = Settings(**snakemake.params.settings)
     for one in snakemake.params.scorings:
-        record, places = study.score(one["features"], one["shifts"], settings)
+        record, places = study.score(one["features"], one["shifts"], settings, one["trained_on"])
         study.write(run.out.scores / one["encoder"], one["set"], record, places)

@@ -14,6 +14,7 @@ from retcap.captioning.model import Captioner
 from retcap.captioning.padding import Encoded
 from retcap.captioning.resume import Finished, Item, content_ids
 from retcap.jobs import memory
+from retcap.pictures.images import ImagePack
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ Records = dict[int, dict]  # by place in the list of items
 def caption_all(
     captioner: Captioner,
     items: Sequence[Item],
-    pack: Mapping[str, np.ndarray],
+    pack: Mapping[str, np.ndarray] | ImagePack,
     *,
     batch_size: int = 2,
     max_new_tokens: int = 64,
@@ -66,7 +67,7 @@ class _Run:
 
     captioner: Captioner
     items: Sequence[Item]
-    pack: Mapping[str, np.ndarray]
+    pack: Mapping[str, np.ndarray] | ImagePack
     max_new_tokens: int
     limit: int
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from retcap.files import jsonl
 from retcap.files.whole import replacing
+from retcap.pictures.images import ImagePack
 
-Item = tuple[str, str, str | None]  # item id, query, image key (no string: the image could not be read)
+Item = tuple[str, str, str | float | None]  # item id, query, image key (None or NaN: the image could not be read)
 
 
 class Finished:
@@ -70,7 +71,7 @@ class Finished:
                 self.done[record["content"]] = record
 
 
-def content_ids(items: Sequence[Item], pack: Mapping[str, np.ndarray]) -> list[str]:
+def content_ids(items: Sequence[Item], pack: Mapping[str, np.ndarray] | ImagePack) -> list[str]:
     """What each item is about: 32 hex digits over its query and the pixels of its image.
 
     An item whose image is not there has its own id in place of the pixels, so that it stands for itself.
@@ -85,7 +86,7 @@ def content_ids(items: Sequence[Item], pack: Mapping[str, np.ndarray]) -> list[s
     return contents
 
 
-def _of_pixels(pack: Mapping[str, np.ndarray], key: str) -> str:
+def _of_pixels(pack: Mapping[str, np.ndarray] | ImagePack, key: str) -> str:
     try:
         image = np.ascontiguousarray(pack[key])
     except KeyError:

@@ -70,7 +70,7 @@ def write_items(path: Path, items: pd.DataFrame | list[dict]) -> None:
     _write(path, items, ITEMS, unique=True)
 
 
-def read_items(path: Path) -> pd.DataFrame:
+def read_items(path: str | Path) -> pd.DataFrame:
     """Read pairs.parquet."""
     return _read(path, ITEMS)
 
@@ -80,7 +80,7 @@ def write_requests(path: Path, items: pd.DataFrame | list[dict]) -> None:
     _write(path, pd.DataFrame(items).sort_values("item_id"), REQUESTS, unique=True)
 
 
-def read_requests(path: Path) -> pd.DataFrame:
+def read_requests(path: str | Path) -> pd.DataFrame:
     """Read requests.parquet."""
     return _read(path, REQUESTS)
 
@@ -90,7 +90,7 @@ def write_rows(path: Path, rows: pd.DataFrame | list[dict]) -> None:
     _write(path, rows, ROWS, defaults={"beyond_limit": False})
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: str | Path) -> pd.DataFrame:
     """Read rows.parquet."""
     return _read(path, ROWS)
 
@@ -105,7 +105,7 @@ def write_captions(path: Path, captions: pd.DataFrame | list[dict]) -> None:
     _write(path, captions, schema, unique=True, defaults={"seconds": 0.0, "tokens": 0, "prompt": ""})
 
 
-def read_captions(path: Path) -> pd.DataFrame:
+def read_captions(path: str | Path) -> pd.DataFrame:
     """Read captions.parquet; the column `cleaned` is there if it was written."""
     return _read(path, CLEANED, optional=("cleaned",))
 
@@ -127,7 +127,7 @@ def _is_null(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or value is pd.NA
 
 
-def _read(path: Path, schema: pa.Schema, optional: tuple[str, ...] = ()) -> pd.DataFrame:
+def _read(path: str | Path, schema: pa.Schema, optional: tuple[str, ...] = ()) -> pd.DataFrame:
     table = pq.read_table(path)
     missing = [name for name in schema.names if name not in table.column_names and name not in optional]
     if missing:

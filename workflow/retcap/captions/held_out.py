@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -89,5 +90,5 @@ def mean_over_draws(key: str, module: ModuleType, draws: int) -> Statistic:
     return partial(_mean, partial(module.from_statistics, key), draws)
 
 
-def _mean(statistic: Statistic, draws: int, sums: np.ndarray) -> np.ndarray:
+def _mean(statistic: Statistic, draws: int, sums: np.ndarray) -> Any:
     return statistic(sums.reshape(*sums.shape[:-1], draws, -1)).mean(axis=-1)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where `prepare` writes; anything with these attributes will do."""
+    """Where `prepare` writes."""
 
     items: Path
     requests: Path

@@ -113,7 +113,16 @@ class Transfer(Section):
     few_shot: FewShot = key(FewShot(), "few-shot probes")
     probe: ProbeSettings = key(ProbeSettings(), "the linear probe")
     near_duplicate_bits: NotNegative | None = key(
-        4, "bits of 64 in which near-duplicate pictures may differ; null: no overlap analysis", "bits", most=BITS
+        4, "bits of 64 in which near-duplicate pictures may differ; null: hashes are not compared", "bits", most=BITS
+    )
+    near_duplicate_cosine: Fraction | None = key(
+        None, "cosine of two pictures' vectors from which they are near duplicates too; null: by their hashes alone"
+    )
+    trained_on: dict[OwnName, DataPath] = key(
+        {},
+        "by backbone, a CSV whose column `filepath` names pictures that it was trained on, to look for their near "
+        "duplicates among the test pictures; those of `tiny` are known",
+        "path",
     )
     k: Annotated[Unique[Positive], Field(min_length=1)] = key([1, 5, 10], "cut-offs of image-text retrieval")
     bootstrap_draws: Positive = key(1000, "draws of the bootstrap over pictures", "draws", most=DRAWS, least=100)

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ from retcap.pictures import pixels
 from retcap.pictures.journal import INDEX, Item, Journal, Read, Row, state_of
 
 log = logging.getLogger(__name__)
-Encoding = Literal["raw", "jpeg", "png"]
+Encoding = str  # raw, jpeg or png
 Check = Callable[[Path], None]
 
 

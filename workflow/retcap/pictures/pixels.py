@@ -11,7 +11,6 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -52,7 +51,7 @@ class Resize:
     `shrink_on_load` lets the JPEG decoder skip detail down to twice the target: faster, and pixels differ a little.
     """
 
-    mode: Literal["fit", "cover", "squash"]
+    mode: str
     width: int
     height: int
     shrink_on_load: bool = False

@@ -193,8 +193,9 @@ def _amounts(found: Mapping[str, Any]) -> dict[str, int]:
 def _overlap(name: str, records: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for encoder, record in records.items():
-        found = (record["overlap"] or {}).get("training")
-        for classifier, one in (found or {"classifiers": {}})["classifiers"].items():
+        found = [(of, (record["overlap"] or {}).get(of)) for of in ("training", "training, by vector", "pre-training")]
+        pairs = [(of, *pair) for of, own in found if own is not None for pair in own["classifiers"].items()]
+        for of, classifier, one in pairs:
             gain = one["gain"] or {"value": None, "low": None, "high": None}
             value = gain["value"]
             points = None if value is None else 100 * value
@@ -202,6 +203,7 @@ def _overlap(name: str, records: Mapping[str, Any]) -> list[dict[str, Any]]:
                 {
                     "set": name,
                     "system": f"{encoder}: {classifier}",
+                    "of": of,
                     "overlapping": one["overlapping"],
                     "n": one["pictures"],
                     "parts": [wording.percent(one[key]) for key in ("all", "clean", "overlap")],

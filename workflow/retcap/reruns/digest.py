@@ -108,7 +108,7 @@ def _parsed(file: Path) -> tuple[str, list[Import]]:
         known[key] = hashlib.sha256(text.encode()).hexdigest(), sorted(set(imports))
         known["changed"] = True
     meaning, imports = known[key]
-    return meaning, imports
+    return meaning, [(level, module, name) for level, module, name in imports]  # JSON has lists in place of tuples
 
 
 @cache

@@ -74,6 +74,17 @@ class TransferPlan(StudyPlan):
         made = tuple(self.plan.shared.values())
         return list(dict.fromkeys(one for one in folders if one and (one.startswith(made) or Path(one).is_dir())))
 
+    def trained_on(self, bundle: str) -> str | None:
+        """CSV of the pictures that the backbone of a job was trained on; None where nobody says."""
+        name = self.backbone(bundle)
+        known = self.plan.backbone(name)["checkpoint"] == "tiny"
+        return self.own["trained_on"].get(name, f"{self.plan.shared['m2kr_world']}/pairs.csv" if known else None)
+
+    def pictures(self, bundle: str) -> str | list[str]:
+        """The file of `trained_on`, or the folder that a rule makes it in."""
+        file, world = self.trained_on(bundle), self.plan.shared["m2kr_world"]
+        return [] if file is None else world if file.startswith(f"{world}/") else file
+
     def readings(self, bundle: str) -> list[dict[str, Any]]:
         """What a job embeds: encoder, set, and how the set is read."""
         return [
@@ -113,6 +124,7 @@ class TransferPlan(StudyPlan):
                 "encoder": encoder,
                 "set": name,
                 "features": self.features(encoder, name),
+                "trained_on": self._hashes(bundle, encoder),
                 "shifts": {shift: self.features(encoder, shift) for shift in self.shifts(name)},
             }
             for encoder, name in self.bundles[bundle]
@@ -128,6 +140,7 @@ class TransferPlan(StudyPlan):
             "few_shot_c": few["c"],
             **probe,
             "overlap_bits": own["near_duplicate_bits"],
+            "overlap_cosine": own["near_duplicate_cosine"],
             "recall_k": own["k"],
             "draws": own["bootstrap_draws"],
             "seed": self.plan.config["seed"],
@@ -175,6 +188,10 @@ class TransferPlan(StudyPlan):
     def set_aside(self) -> dict[str, list[Path]]:
         """Pictures that cannot be used: the same for every encoder, so of the first alone."""
         return {name: [Path(self.features(self.encoders[0], name), "quarantine.jsonl")] for name in self.sets}
+
+    def _hashes(self, bundle: str, encoder: str) -> str | None:
+        known = encoder != PIXELS and self.trained_on(bundle) is not None
+        return f"{self.folder}/features/{bundle}/trained_on.npy" if known else None
 
     def _bundle_folder(self, encoder: str, name: str) -> str:
         bundle = next(bundle for bundle, pairs in self.bundles.items() if (encoder, name) in pairs)

@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     max_iterations: int
     valid_share: float
     overlap_bits: int | None
+    overlap_cosine: float | None
     recall_k: Sequence[int]
     draws: int
     seed: int
@@ -148,30 +149,40 @@ def overlaps(
     base: Features, places: pd.DataFrame, other: np.ndarray | None, settings: Settings
 ) -> dict[str, Any] | None:
     """What near duplicates add, per classifier: of pre-training pictures (`other`: their hashes), of training ones."""
-    if settings.overlap_bits is None:
+    if settings.overlap_bits is None and settings.overlap_cosine is None:
         return None
     rows = _labelled(base, TEST)
     own = places[places["evaluation"] == TEST]
     codes, groups = bootstrap.cluster_codes(base.items["group"][rows])
     weights = bootstrap.draw_weights(groups, settings.draws, np.random.default_rng([settings.seed, 2]))
-    hashes, found = base.items["phash"], dict[str, Any](bits=settings.overlap_bits)
-    trained = np.concatenate([base.rows("train"), base.rows("valid")])
-    for name, train in (("training", hashes[trained]), ("pre-training", other)):
-        if train is None or not len(train):
-            continue
-        near = overlap.by_hash(train, hashes[rows], settings.overlap_bits)
+    found = dict[str, Any](bits=settings.overlap_bits, cosine=settings.overlap_cosine)
+    for name, (train, near) in _near(base, rows, other, settings).items():
         of = [column for column in own.columns[4:] if "draw" not in column]
-        if name == "pre-training":
-            of = [column for column in of if column != PROBE]
         scored = {column: overlap.accuracies((own[column] == 0).to_numpy(), near, codes, weights) for column in of}
         found[name] = {
-            "pictures": len(train),
+            "pictures": train,
             "overlapping": int(near.sum()),
             "classifiers": {
                 column: one._asdict() | {"gain": None if one.gain is None else estimate(one.gain)}
                 for column, one in scored.items()
             },
         }
+    return found
+
+
+def _near(
+    base: Features, rows: np.ndarray, other: np.ndarray | None, settings: Settings
+) -> dict[str, tuple[int, np.ndarray]]:
+    """By where was looked: number of pictures there, and which of the rows have a near duplicate among them."""
+    hashes, trained = base.items["phash"], np.concatenate([base.rows("train"), base.rows("valid")])
+    found = {}
+    if settings.overlap_bits is not None:
+        for name, own in (("training", hashes[trained]), ("pre-training", other)):
+            if own is not None and len(own):
+                found[name] = len(own), overlap.by_hash(own, hashes[rows], settings.overlap_bits)
+    if settings.overlap_cosine is not None and len(trained):
+        vectors = np.asarray(base.images[trained]), np.asarray(base.images[rows])
+        found["training, by vector"] = len(trained), overlap.by_vector(*vectors, settings.overlap_cosine)
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from retcap.features import frozen
@@ -15,9 +16,13 @@ COPIED = ("encoder", "source", "revision", "side_px", "compute", "device", "para
 
 
 def score(
-    folder: str | Path, shifts: Mapping[str, str | Path], settings: Settings
+    folder: str | Path, shifts: Mapping[str, str | Path], settings: Settings, trained_on: str | Path | None = None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The record of one encoder on one set, and the places behind it. ValueError where nothing can be scored."""
+    """The record of one encoder on one set, and the places behind it. ValueError where nothing can be scored.
+
+    `trained_on`: hashes of the pictures behind the encoder, as `retcap.features.trained_on` writes them.
+    """
+    hashes = None if trained_on is None else np.load(trained_on)
     base = frozen.read(Path(folder))
     found, about = scoring.classifiers(base, settings) if base.about["classes"] else ([], {})
     where = scoring.evaluations(base, {name: frozen.read(Path(path)) for name, path in shifts.items()}) if found else []
@@ -41,7 +46,7 @@ def score(
         "few_shot_setting": about.get("few_shot"),
         **judged,
         "retrieval": retrieved,
-        "overlap": scoring.overlaps(base, places, None, settings) if TEST in set(places["evaluation"]) else None,
+        "overlap": scoring.overlaps(base, places, hashes, settings) if TEST in set(places["evaluation"]) else None,
     }
     return record, places
 

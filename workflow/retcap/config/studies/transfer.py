@@ -17,6 +17,10 @@ def problems(own: Transfer, config: Common) -> Iterator[Problem]:
             hint = spelling.did_you_mean(name, config.backbones)
             text = f"`{name}` is no backbone.{hint} Known: {', '.join(config.backbones)}."
             yield Problem(("transfer", "backbones", at), text, (("backbones",), STUDIES))
+    for name in own.trained_on:
+        if name not in config.backbones:
+            hint = spelling.did_you_mean(name, config.backbones)
+            yield Problem(("transfer", "trained_on", name), f"no backbone is named `{name}`.{hint}", (("backbones",),))
     if not own.sets:
         yield Problem(
             ("transfer", "sets"), "no set is left. Name one, or take `transfer` out of `studies`.", (STUDIES,)
@@ -26,6 +30,12 @@ def problems(own: Transfer, config: Common) -> Iterator[Problem]:
     if own.probe.c_low > own.probe.c_high:
         text = f"{own.probe.c_low:g} is larger than c_high, {own.probe.c_high:g}."
         yield Problem(("transfer", "probe", "c_low"), text, (("transfer", "probe", "c_high"),))
+
+
+def files(own: Transfer) -> Iterator[tuple[Place, str]]:
+    """Lists of pictures that backbones were trained on."""
+    for name, path in own.trained_on.items():
+        yield ("transfer", "trained_on", name), path
 
 
 def folders(own: Transfer) -> Iterator[tuple[Place, str]]:
@@ -65,6 +75,7 @@ STUDY = Study(
     worlds=(TransferWorld,),
     backbones=True,
     problems=problems,
+    files=files,
     folders=folders,
     warnings=warnings,
 )
