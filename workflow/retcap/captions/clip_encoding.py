@@ -18,6 +18,7 @@ from retcap.clip.tower import Backbone
 log = logging.getLogger(__name__)
 PROMPT = "A photo depicts "
 BATCH = 64
+MANY = 0.01  # texts longer than the encoder reads: a larger share is worth a warning
 
 
 def encode(
@@ -38,10 +39,9 @@ def encode(
         batch = backbone.tokenizer([PROMPT + text for text in lines[start : start + BATCH]])
         cut += int((batch.attention_mask.sum(dim=1) >= backbone.tokenizer.context_length).sum())
         vectors.append(_text_vectors(backbone, batch, device))
-    if cut:
-        log.warning(
-            "%d of %d texts fill the %d tokens of %s", cut, len(lines), backbone.tokenizer.context_length, encoder
-        )
+    longest = backbone.tokenizer.context_length
+    say = log.warning if cut > MANY * len(lines) else log.info
+    say("%d of %d texts fill the %d tokens of %s, which sees no word beyond", cut, len(lines), longest, encoder)
     words = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
     return ClipFeatures(encoder, dict(zip(keys, pictures, strict=True)), dict(zip(lines, words, strict=True)), cut)
 
