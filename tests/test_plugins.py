@@ -13,7 +13,7 @@ from retcap import plugins
 from retcap.config import Config, resolve
 from retcap.config.errors import ConfigError
 
-EXPECTED = {"captioners": 8, "datasets": 11, "metrics": 17, "backbones": 2}  # a new plugin raises its number
+EXPECTED = {"captioners": 8, "datasets": 11, "metrics": 18, "backbones": 2}  # a new plugin raises its number
 HEAVY = ("torch", "transformers", "pandas", "numpy", "pyarrow", "PIL", "open_clip", "faiss", "sacrebleu", "altair")
 
 

@@ -16,7 +16,7 @@ from workflow_copy import copy_workflow, finish, finished_copy, rules_to_run, sn
 
 PAGE = {"write_config", "report", "check"}  # every key changes the resolved configuration, which the report shows
 SCORED = PAGE | {"score_captions", "summarise_captioning"}
-CLEANED = SCORED | {"clean_captions"}
+CLEANED = SCORED | {"clean_captions", "encode_captions"}
 MODELS = CLEANED | {"caption"}
 TINY = MODELS | {"train_tiny_captioner"}
 PAIRS = CLEANED | {"prepare_captions", "caption", "caption_human", "caption_blind", "count_caption_ngrams"}
@@ -35,7 +35,7 @@ DECODED_P = SCORED_P | {"caption_prefix"}
 TRAINED_P = DECODED_P | {"train_prefix"}
 EMBEDDED_P = TRAINED_P | {"embed_prefix"}
 LISTED = {"list_prefix_runs"}  # cells that are new, or gone
-CLIP = BUILT | EMBEDDED_T | EMBEDDED_P | {"pretrain_tiny_clip"}
+CLIP = BUILT | EMBEDDED_T | EMBEDDED_P | SCORED | {"pretrain_tiny_clip", "encode_captions"}
 SCREENED = TRAINED | {"screen_retrieval"}
 READ = SCREENED | {"normalise_retrieval", "check_retrieval", "audit_retrieval", "pack_retrieval_images"}
 
@@ -114,7 +114,8 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "captioning={spice: {heap_mb: 5000}}": PAGE,  # of a parser that nobody asked for
     "captioning={judgements: config/schema.json}": PAGE | {"validate_metrics"},
     "captioning={human_draws: 3}": CLEANED | {"caption_human"},
-    "captioning={baselines: [blind]}": SCORED,
+    "captioning={baselines: [blind]}": SCORED | {"encode_captions"},
+    "captioning={encoder: null}": SCORED,
     "captioning={max_new_tokens: 32}": MODELS,
     "captioning={max_failed_share: 0.5}": SCORED,
     "captioning={batch_size: 3}": MODELS,
@@ -131,9 +132,9 @@ KEYS = {  # a key=value of --config -> the rules that must run
     "report={title: '{x} <y>'}": PAGE,
     "captioning={max_width_px: 1000}": PAIRS | TINY | {"prepare_training_captions"},
     "captioning={split: valid}": PAGE | {"summarise_captioning"},  # a label
-    "captioning={baselines: [human]}": PAGE | {"summarise_captioning"},
-    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b]}": PAGE | {"summarise_captioning"},
-    "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning"},
+    "captioning={baselines: [human]}": PAGE | {"summarise_captioning", "encode_captions"},
+    "captioning={models: [llava-1.5-7b, qwen2.5-vl-3b]}": PAGE | {"summarise_captioning", "encode_captions"},
+    "captioning={models: [qwen2.5-vl-3b, llava-1.5-7b]}": PAGE | {"summarise_captioning", "encode_captions"},
     "captioning={checkpoint: hub}": MODELS,
     "captioning={limit: 9}": PAIRS,
     "captioning={shuffled_draws: 3}": SCORED,

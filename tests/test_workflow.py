@@ -23,6 +23,7 @@ GPU_RULES = {
     "caption",
     "embed_retrieval",
     "embed_transfer",
+    "encode_captions",
     "search_retrieval",
     "train_retriever",
     "train_tiny_captioner",

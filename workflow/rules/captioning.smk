@@ -372,6 +372,39 @@ rule find_spice_parser:
         "../scripts/find_spice_parser.py"
 
 
+rule encode_captions:
+    input:
+        pairs="<results>/captioning/pairs.parquet",
+        pack="<results>/captioning/pack",
+        captions=collect("<results>/captioning/cleaned/{system}.parquet", system=captioning.systems),
+        model=plan.backbone_folder(config["captioning"]["encoder"]) if captioning.encoder else [],
+        weights=captioning.encoder_files(),
+    output:
+        features="<results>/captioning/clip_features.parquet",
+    log:
+        "<logs>/encode_captions.log",
+    benchmark:
+        "<benchmarks>/encode_captions.tsv"
+    retries: ALONE
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        attempt=attempt,
+        gpu=plan.gpus(1),
+        mem_mb=memory(plan.sized(16000, 4000)),
+        runtime=plan.sized(120, 15),
+    params:
+        again=again("encode_captions"),
+        encoder=captioning.encoder,
+        code=captioning.encoding_code(),
+    message:
+        "vectors of all captions and pictures for CLIPScore "
+        "({resources.gpu} GPUs, {resources.mem_mb} MB, {resources.runtime} min)"
+    script:
+        "../scripts/encode_captions.py"
+
+
 rule score_captions:
     input:
         pairs="<results>/captioning/pairs.parquet",
@@ -382,6 +415,9 @@ rule score_captions:
         paraphrases="<results>/captioning/paraphrases.gz",
         human=captioning.human_captions(),
         spice=captioning.spice_parser(),
+        # made anew when any system's captions change; those of the others keep their vectors
+        clip=ancient(captioning.clip_features()) if captioning.encoder else [],
+        encoder=captioning.encoder_files(),
     output:
         metrics="<results>/captioning/{system}_metrics.json",
         scores="<results>/captioning/scores/{system}.parquet",
@@ -403,6 +439,8 @@ rule score_captions:
         max_failed_share=lookup("captioning/max_failed_share", within=config),
         draws=lookup("captioning/bootstrap_draws", within=config),
         shuffled_draws=lookup("captioning/shuffled_draws", within=config),
+        encoder=captioning.encoder,
+        encoding=captioning.encoding_code() if captioning.encoder else None,
         seed=lookup("seed", within=config),
         code=plan.code("score_captions", metrics=config["captioning"]["metrics"]),
     message:

@@ -9,7 +9,7 @@ from retcap.jobs import job
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-MAY_LACK = ["captions", "outcome", "frequencies", "tokens", "paraphrases", "human", "spice"]
+MAY_LACK = ["captions", "outcome", "frequencies", "tokens", "paraphrases", "human", "spice", "clip"]
 
 with job.start(snakemake, accept_failed=MAY_LACK) as run:
     judged = judge(snakemake.wildcards.system, snakemake.input, snakemake.params, run.failed)

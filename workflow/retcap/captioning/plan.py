@@ -38,6 +38,7 @@ class CaptioningPlan(StudyPlan):
         "clean_captions": Alone(),
         "count_caption_ngrams": Alone(),
         "find_spice_parser": Alone(),
+        "encode_captions": Alone(),
         "score_captions": Alone("captioning.bootstrap_draws"),
         "validate_metrics": Alone(),
     }
@@ -131,6 +132,35 @@ class CaptioningPlan(StudyPlan):
     def spice_heap_mb(self) -> int:
         """Memory of the parser of SPICE, where it runs."""
         return self.own["spice"]["heap_mb"] if self.spice_parser() else 0
+
+    @property
+    def encoder(self) -> dict[str, Any] | None:
+        """The backbone that CLIPScore stands on, with what its values are labelled by; None where there is none.
+
+        The tiny one knows drawn worlds alone, so it judges no captions of the user's own.
+        """
+        name = self.own["encoder"]
+        if name not in self.plan.config["backbones"] or "clipscore" not in self.own["metrics"]:
+            return None  # null, or the default where `backbones` has no tiny one
+        own = self.plan.backbone(name)
+        if own["checkpoint"] == "tiny":
+            return own | {"label": "tiny"} if self.generated else None
+        return own | {"label": own["checkpoint"] + (f"@{own['revision'][:12]}" if own["revision"] else "")}
+
+    def encoder_files(self) -> list[str]:
+        """Folder and files of that backbone, so that new weights in it count."""
+        if self.encoder is None:
+            return []
+        name = self.own["encoder"]
+        return [*csvs(self.plan.backbone_folder(name) or None), *self.plan.backbone_weights(name)]
+
+    def encoding_code(self) -> str:
+        """Digest of all that makes the vectors."""
+        return self.plan.code("encode_captions", backbones=[self.encoder["plugin"]] if self.encoder else [])
+
+    def clip_features(self) -> str | list[str]:
+        """Vectors of all captions and pictures; nothing without an encoder."""
+        return f"{self.folder}/clip_features.parquet" if self.encoder else []
 
     def wildcards(self) -> dict[str, list[str]]:
         """Wildcard -> its values."""

@@ -7,6 +7,7 @@ A metric is one file in `retcap/metrics/` with
     def score(candidates: list[str], references: list[list[str]], context: Context) -> dict[str, Result]
     def from_statistics(key, sums)       # only when its results have statistics: array [..., S] -> array [...]
     SCORE_RAW = False                    # only when too slow to score the uncleaned captions as well
+    NEEDS_IMAGES = True                  # only when `score` takes `images` as well: the keys of the pictures, or None
 
 `candidates[i]` is judged against `references[i]`, both untokenised; the lists have equal length, every item has at
 least one reference, and an empty candidate is a caption that failed: it scores 0 and counts. An exception means that
@@ -24,8 +25,14 @@ from retcap.captions.corenlp import CoreNLP
 if TYPE_CHECKING:
     import numpy as np
 
+    from retcap.captions.clip_features import ClipFeatures
     from retcap.captions.frequencies import DocumentFrequencies
     from retcap.captions.reference_texts import ReferenceTexts
+
+NO_ENCODER = (
+    "It needs a CLIP encoder that knows such pictures: name one of `backbones` as captioning.encoder. The tiny one of "
+    "the demo knows drawn worlds alone."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Context:
     frequencies: "DocumentFrequencies | None" = None  # CIDEr's idf; None: from the references of the run
     corenlp: CoreNLP = field(default_factory=CoreNLP)  # what SPICE parses with, or why it is not there
     references: "ReferenceTexts | None" = None  # what was made of the study's references once; None: made here
+    clip: "ClipFeatures | None" = None  # vectors of pictures and texts, for CLIPScore
+    no_clip: str = NO_ENCODER  # why there are none
     timeout_s: float = 300.0  # longest silence of a Java child (METEOR starts in 6-10 s; in 57 s on a busy machine)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)

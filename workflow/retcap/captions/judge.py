@@ -7,8 +7,18 @@ import numpy as np
 import pandas as pd
 
 from retcap.captioning import failed_pairs, outcome
-from retcap.captions import corenlp, files, frequencies, item_tables, places, reference_texts, scoring, shuffled
-from retcap.captions.context import Context
+from retcap.captions import (
+    clip_features,
+    corenlp,
+    files,
+    frequencies,
+    item_tables,
+    places,
+    reference_texts,
+    scoring,
+    shuffled,
+)
+from retcap.captions.context import NO_ENCODER, Context
 from retcap.captions.pairs import align
 
 Job = tuple[str, dict[str, str]]  # rule and wildcards
@@ -23,7 +33,7 @@ class Judged(NamedTuple):
 
 
 def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Judged:
-    """`found`: paths of pairs, captions, outcome, frequencies, tokens, paraphrases, human, spice.
+    """`found`: paths of pairs, captions, outcome, frequencies, tokens, paraphrases, human, spice, clip.
 
     `failed`: failures among them, by path.
 
@@ -49,12 +59,20 @@ def judge(system: str, found: Any, params: Any, failed: Mapping[str, Any]) -> Ju
     idf = frequencies.read(found.frequencies) if known is None else frequencies.uncounted(known.why)
     tokens = getattr(found, "tokens", None)
     texts = reference_texts.read(tokens, found.paraphrases) if tokens and tokens not in failed else None
-    with Context(idf, parser(getattr(found, "spice", None), failed), texts) as context:
+    with Context(idf, parser(getattr(found, "spice", None), failed), texts, *_clip(found, failed)) as context:
         scores = scoring.score_captions(pairs, captions, params.metrics, context, held, partners)
         result = scoring.report(scores, rng=np.random.default_rng(params.seed), draws=params.draws)
     missing = [f"{key} was not computed: {reason}" for key, reason in scoring.not_computed(result).items()]
     again: list[tuple[str, Job | None]] = [(missing[0], None)] if missing else []
     return Judged(about | result, item_tables.item_table(scores), again)
+
+
+def _clip(found: Any, failed: Mapping[str, Any]) -> tuple[clip_features.ClipFeatures | None, str]:
+    """Vectors for CLIPScore, or why there are none."""
+    path = getattr(found, "clip", None)
+    if not path:
+        return None, NO_ENCODER
+    return (None, failed[path].why) if path in failed else (clip_features.read(path), "")
 
 
 def parser(path: str | None, failed: Mapping[str, Any]) -> corenlp.CoreNLP:

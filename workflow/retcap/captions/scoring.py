@@ -97,7 +97,7 @@ def _score(pairs: Pairs, modules: Mapping[str, ModuleType], context: Context, *,
     scores = Scores(pairs)
     for name, module in modules.items():
         started = time.perf_counter()
-        found = compute(name, module, pairs.cleaned, pairs.references, context)
+        found = compute(name, module, pairs.cleaned, pairs.references, context, pairs.images)
         signed = {
             key: replace(result, signature=f"{result.signature}|clean:{pairs.cleaner}") for key, result in found.items()
         }
@@ -184,14 +184,20 @@ def not_scored(pairs: int, reason: str) -> dict:
 
 
 def compute(
-    name: str, module: ModuleType, candidates: list[str], references: list[list[str]], context: Context
+    name: str,
+    module: ModuleType,
+    candidates: list[str],
+    references: list[list[str]],
+    context: Context,
+    images: list[str] | None = None,
 ) -> dict[str, Result]:
     """The results of one metric by key; all null with the reason where it could not be computed."""
     if not candidates:
         reason = "There is no pair with a reference."
         return {key: Result(None, 0, name, reason=reason, excused=True) for key in module.KEYS}
     try:
-        found = module.score(candidates, references, context)
+        pictures = {"images": images} if getattr(module, "NEEDS_IMAGES", False) else {}
+        found = module.score(candidates, references, context, **pictures)
     except Exception as error:  # one broken tool must cost one metric, not the run; the log keeps the traceback
         log.exception("Metric %s failed", name)
         reason = f"{type(error).__name__}: {error}"

@@ -190,12 +190,17 @@ class Captioning(Section):
     metrics: Unique[CaptionMetric] = key(
         [
             *("bleu", "bleu_coco", "meteor", "rouge_l", "cider", "spice", "chrf", "rouge_score"),
-            "unsupported",
+            *("unsupported", "clipscore"),
             *("length", "distinct", "repetition", "refusals"),
         ],
         "caption metrics, by plugin name",
     )
     spice: Spice = key(Spice(), "the parser of SPICE")
+    encoder: str | None = key(
+        "tiny",
+        "name in `backbones`: the CLIP that CLIPScore stands on; a `tiny` one judges the generated world alone; null: "
+        "no CLIPScore",
+    )
     judgements: DataPath | None = key(
         None,
         "ratings of captions by people, in the format of Flickr8k-Expert: how far each metric agrees with them stands "

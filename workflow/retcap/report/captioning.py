@@ -39,6 +39,9 @@ def section(inputs: CaptioningInputs) -> dict[str, Any]:
         "items": {"pairs": len(items), "images": len({item["image"] for item in items})} if items else None,
         "scores": scores.score_table(systems, scores.shown_keys(systems)),
         "others": scores.score_table(systems, scores.other_keys(systems)),
+        "tiny_encoder": any(
+            "|encoder:tiny|" in (one.detail("clipscore") or {}).get("signature", "") for one in systems
+        ),
         "looks": scores.score_table(systems, scores.looks(systems), ranked=False),
         "plots": dot_plots(systems),
         "sight": caption_differences.sight_table(systems, found),

@@ -19,6 +19,9 @@ def problems(own: Captioning, config: Common) -> Iterator[Problem]:
     if not own.models and not own.baselines and not own.predictions:
         text = "neither a captioner nor a baseline is left. Name one, or take `captioning` out of `studies`."
         yield Problem(("captioning", "models"), text, (("captioning", "baselines"), STUDIES))
+    if own.encoder not in (None, "tiny", *config.backbones) and "clipscore" in own.metrics:
+        text = f"no backbone is named `{own.encoder}`. Known: {', '.join(config.backbones) or 'none'}. Or give null."
+        yield Problem(("captioning", "encoder"), text, (("backbones", own.encoder), ("captioning", "metrics"), STUDIES))
     tiny = [name for name in own.models if own.checkpoint_of(name) == "tiny"]
     if own.train_csv is None and tiny:
         text = f"is null, and the tiny checkpoints of {', '.join(tiny)} are trained on it. Name a CSV, or a checkpoint."
