@@ -45,7 +45,7 @@ rule embed_prefix:
         runtime=plan.sized(240, 15),
     params:
         dataset=lookup("prefix/dataset", within=config),
-        folder=lookup("prefix/folder", within=config),
+        folder=lambda wildcards: config["prefix"]["folder"],  # a function, or the linter takes it for part of a path
         backbone=prefix.backbone,
         embedding=prefix.embedding(),
         code=prefix.embedding_code(),

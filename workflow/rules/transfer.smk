@@ -40,7 +40,7 @@ rule embed_transfer:
     retries: ALONE
     conda:
         "../../envs/models.yaml"
-    threads: plan.sized(16, 2)
+    threads: plan.sized(16, 1)
     resources:
         attempt=attempt,
         gpu=plan.gpus(1),
