@@ -16,6 +16,8 @@ def test_a_folder_says_the_settings():
         "m2kr_world": "results/data/m2kr_world/seed-0",
         "panorama_world": "results/data/panorama_world/train_images-2500-test_images-60-seed-0",
         "m2kr": "results/data/m2kr/aimagelab/ReT-M2KR/main",
+        "transfer_world": "results/data/transfer_world/train-20-valid-4-test-8-seed-0",
+        "coco_world": "results/data/coco_world/train-1200-valid-60-test-150-language_steps-150-seed-0",
     }
 
 

@@ -38,7 +38,7 @@ def test_a_changed_key_is_named_as_in_the_configuration(finished: Path):
     assert why(finished, "--config", "captioning={max_new_tokens: 32}").splitlines() == [
         "caption (8 jobs), report, write_config:",
         "    captioning.max_new_tokens: 64 → 32",
-        "These follow from them: check, clean_captions, score_captions, summarise_captioning",
+        "These follow from them: check, clean_captions, encode_captions, score_captions, summarise_captioning",
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_changed_module_is_named(finished: Path):
         file.write_text(text.replace("CARD = ", "CHANGED = 1\nCARD = "))
         assert why(finished, "results/demo/report.html").splitlines() == [
             "Would run: report",
-            "score_captions (10 jobs), summarise_captioning:",
+            "score_captions (10 jobs), score_prefix (1 job), summarise_captioning, summarise_prefix:",
             "    code: workflow/retcap/metrics/cider.py changed",
         ]
         file.write_text("# a comment\n" + text)

@@ -54,7 +54,7 @@ def planned(text: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines())}
 
 
-def test_a_dry_run_of_the_demo_takes_under_four_cpu_seconds(checkout: Path):
+def test_a_dry_run_of_the_demo_takes_under_six_cpu_seconds(checkout: Path):
     snakemake(checkout, "-n")  # the first one fills the cache of code digests
     seconds = []
     for _ in range(3):  # the quickest counts: a neighbour on the same core makes the others slower
@@ -63,7 +63,7 @@ def test_a_dry_run_of_the_demo_takes_under_four_cpu_seconds(checkout: Path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, done.stdout + done.stderr
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 4
+    assert min(seconds) < 6  # 3 to 4 where nothing else runs
 
 
 def test_lint_is_clean(checkout: Path):

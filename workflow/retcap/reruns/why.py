@@ -24,6 +24,7 @@ from retcap.reruns.params import digest_of
 
 SHAPES_RESULTS = False  # see retcap.reruns.digest
 SHOWN = 4  # jobs or files of a kind
+ROOM = 100  # characters for the wildcards of a rule's jobs; those of several cells are longer
 LINES = 12  # changes of a job
 
 
@@ -176,7 +177,10 @@ def _titles(jobs: Sequence[Any]) -> str:
 
 
 def _some(wildcards: list[str]) -> str:
-    return f"{len(wildcards)} jobs" if len(wildcards) > SHOWN else "; ".join(wildcards)
+    listed = "; ".join(wildcards)
+    if len(wildcards) <= SHOWN and len(listed) <= ROOM:
+        return listed
+    return f"{len(wildcards)} jobs" if len(wildcards) > 1 else "1 job"
 
 
 def _few(files: Any) -> str:
